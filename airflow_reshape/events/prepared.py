@@ -1,0 +1,68 @@
+"""An event ready to be sent, with what steers its sending."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from airflow_reshape.events.models import BaseEvent
+from airflow_reshape.events.rules import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedEvent:
+    """A valid event in wire form.
+
+    :param event: the model, for guards.
+    :param body: the body in the form of the connection's generation.
+    :param order_key: events with one key keep their order; None lets the event overtake freely.
+    :param occurred_at: when the CRM says it happened; it is not sent, there is no field for it.
+    :param stage: the CRM's stage, or None.
+    :param defaulted: fields filled from ``defaults``.
+    """
+
+    event: BaseEvent
+    body: dict[str, Any]
+    order_key: str | None = None
+    lead_id: str | None = None
+    occurred_at: datetime | None = None
+    stage: str | None = None
+    left_out: tuple[Problem, ...] = ()
+    cleaned: tuple[Problem, ...] = ()
+    doubtful: tuple[Problem, ...] = ()
+    defaulted: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Event name."""
+        return self.event.event.name
+
+    @property
+    def id(self) -> str | None:
+        """Event id, the key of deduplication together with the name."""
+        return self.event.event.id
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidLead:
+    """A lead that makes no valid event."""
+
+    problems: tuple[Problem, ...]
+    stage: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedLead:
+    """A lead that is not to be sent.
+
+    :param why: short name of the reason, counted.
+    """
+
+    why: str
+    stage: str | None = None
+    name: str | None = None
+
+
+Prepared = PreparedEvent | InvalidLead | SkippedLead

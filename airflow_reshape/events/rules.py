@@ -1,0 +1,64 @@
+"""What a send lays down about how events are read: generation of the API, region, time zone, reasons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+Generation = Literal["standard", "webhooks"]
+Environment = Literal["prod", "dev"]
+OnBadField = Literal["leave_out", "reject"]
+
+GENERATIONS: tuple[Generation, ...] = ("standard", "webhooks")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How values are read and which of them are allowed.
+
+    :param generation: generation of the API that the event is for; it decides whether hashed and
+        several e-mails and phones are allowed. Default ``standard``.
+    :param default_region: ISO 3166 two-letter country of phone numbers without one, or None.
+    :param timezone: IANA name of the zone of times that carry none. Default ``UTC``.
+    :param require_reason: lead_disqualified needs ``disqualification_reason``. Default True.
+    :param allow_other_reasons: reasons outside the vocabulary pass. Default False.
+    :param on_bad_field: ``leave_out`` drops a bad recommended field and notes it,
+        ``reject`` makes the lead invalid.
+    """
+
+    generation: Generation = "standard"
+    default_region: str | None = None
+    timezone: str = "UTC"
+    require_reason: bool = True
+    allow_other_reasons: bool = False
+    on_bad_field: OnBadField = "leave_out"
+
+
+class Problem(NamedTuple):
+    """A rule that a field breaks. Never holds the value.
+
+    :param field: dotted path, e.g. ``user.phone``.
+    :param rule: what the field has to be, in words.
+    """
+
+    field: str
+    rule: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.rule}"
+
+
+@dataclass(slots=True)
+class Reading:
+    """The state of reading one event: the rules, and what was noticed on the way.
+
+    :param left_out: fields with a bad value, dropped.
+    :param cleaned: fields that lost a part on purpose (a private address, personal query parameters).
+    :param doubtful: fields sent although they may be wrong (a possible but not valid phone).
+    """
+
+    rules: Rules = field(default_factory=Rules)
+    one_plain_contact: bool = False
+    left_out: list[Problem] = field(default_factory=list)
+    cleaned: list[Problem] = field(default_factory=list)
+    doubtful: list[Problem] = field(default_factory=list)
