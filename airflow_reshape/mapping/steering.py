@@ -1,0 +1,178 @@
+"""Which event a lead makes, with which reason and which id."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from airflow_reshape.events.formats import text
+from airflow_reshape.events.reasons import REASONS
+from airflow_reshape.events.rules import Problem
+from airflow_reshape.mapping.field_map import MappingError
+
+# lead_disqualified, lead_created and lead_closed carry the lead's own id; one lead can be qualified in several
+# stages (MQL, then SQL), each an event of its own. Sources: "Lead ID (same as the original lead_created ID)" and
+# "unique identifier of an action ID".
+ID_RECIPES = {"lead_qualified": "{lead_id}:{stage}"}
+ID_RECIPE = "{lead_id}"
+STAGE_WITHOUT_NAME = "qualified"
+
+
+class NotSent(Exception):
+    """The lead is deliberately not sent.
+
+    :param why: short name, counted.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+class BadLead(Exception):
+    """The lead is invalid before its event is even known."""
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__("; ".join(map(str, problems)))
+        self.problems = problems
+
+
+def _folded(key: str) -> str:
+    return " ".join(key.split()).casefold()
+
+
+@dataclass(frozen=True)
+class Steering:
+    """How reserved columns decide what is sent.
+
+    :param event: event name of every lead, or None.
+    :param stage_map: CRM stage to event name, or to None for stages that make no event.
+    :param reason_map: the CRM's reason to the vocabulary's, or to None for leads not to be sent.
+    :param event_id: format string for the event id over column names, such as ``"{lead_id}-{stage}"``,
+        used where the row brings no ``event.id``. Default: the lead's id, with the stage for lead_qualified.
+    :param disqualified_value: value of lead_disqualified: a number, ``"row"`` for the row's own, or None: 0 in a
+        send that makes other events too, the row's own otherwise.
+    :param allow_other_reasons: reasons outside the vocabulary may be targets of ``reason_map``.
+    :raises MappingError: contradicting or unknown settings.
+    """
+
+    event: str | None = None
+    stage_map: Mapping[str, str | None] | None = None
+    reason_map: Mapping[str, str | None] | None = None
+    event_id: str | None = None
+    disqualified_value: float | Literal["row"] | None = None
+    allow_other_reasons: bool = False
+    _stages: dict[str, str | None] = field(init=False, default_factory=dict)
+    _reasons: dict[str, str | None] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.event and self.stage_map:
+            raise MappingError("give event or stage_map, not both")
+        if self.stage_map is not None and not self.stage_map:
+            raise MappingError("stage_map is empty: name at least one stage")
+        for stage, name in (self.stage_map or {}).items():
+            if name is not None and (not isinstance(name, str) or not name.strip()):
+                raise MappingError(f"stage_map[{stage!r}] must be an event name or None")
+            self._stages[_folded(str(stage))] = name
+        for reason, target in (self.reason_map or {}).items():
+            if target is not None and target not in REASONS and not self.allow_other_reasons:
+                raise MappingError(
+                    f"reason_map[{reason!r}]: {target!r} is not in the vocabulary "
+                    f"({', '.join(sorted(REASONS))}); choose one or set allow_other_reasons"
+                )
+            self._reasons[_folded(str(reason))] = target
+        if self.event_id is not None:
+            _checked_format(self.event_id)
+        value = self.disqualified_value
+        if value is not None and value != "row" and (isinstance(value, (bool, str)) or value != value):
+            raise MappingError('disqualified_value must be a number or "row"')
+
+    @property
+    def events(self) -> frozenset[str]:
+        """The event names that the configuration can make; empty if the rows name them."""
+        named = self.stage_map.values() if self.stage_map else (self.event,)
+        return frozenset(name for name in named if name)
+
+    def event_name(self, stage: str | None, given: object) -> str:
+        """The name of a lead's event.
+
+        :param stage: the lead's stage, or None.
+        :param given: the row's own ``event.name``, or None.
+        """
+        if self.stage_map is not None:
+            if stage is None:
+                raise BadLead(Problem("stage", "is required by stage_map"))
+            if _folded(stage) not in self._stages:
+                raise NotSent("unknown_stage")
+            name = self._stages[_folded(stage)]
+            if name is None:
+                raise NotSent("stage_not_sent")
+        elif self.event:
+            name = self.event
+        elif given is None:
+            raise BadLead(Problem("event.name", "is required: map it, or set event or stage_map"))
+        else:
+            return _text(given, "event.name")
+        if given is not None and given != name:
+            raise BadLead(Problem("event.name", f"must be {name}, as the operator sends it"))
+        return name
+
+    def reason(self, given: object) -> object:
+        """The reason of the vocabulary for the CRM's own; one that is not mapped stays as it is."""
+        if not isinstance(given, str) or _folded(given) not in self._reasons:
+            return given
+        reason = self._reasons[_folded(given)]
+        if reason is None:
+            raise NotSent("reason_not_sent")
+        return reason
+
+    def fixed_value(self, name: str) -> float | None:
+        """The value that a lead's event gets whatever the row says, or None."""
+        if name != "lead_disqualified" or self.disqualified_value == "row":
+            return None
+        if self.disqualified_value is not None:
+            return self.disqualified_value
+        return 0 if len(self.events) > 1 else None
+
+    def recipe_id(self, name: str, reserved: Mapping[str, Any], row: Mapping[str, Any]) -> str | None:
+        """The event id that the recipe makes, or None where it has nothing to make it of."""
+        recipe = self.event_id or ID_RECIPES.get(name, ID_RECIPE)
+        if self.event_id is None and "lead_id" not in reserved:
+            return None
+
+        def value(column: str) -> str:
+            if column == "event":
+                return name
+            given = reserved.get(column, row.get(column))
+            if given is None and column == "stage" and self.event_id is None:
+                return STAGE_WITHOUT_NAME
+            if given is None:
+                raise BadLead(Problem("event.id", f"cannot be made: the column {column} is missing or empty"))
+            return _text(given, column)
+
+        return _filled(recipe, value)
+
+
+def _filled(recipe: str, value: Callable[[str], str]) -> str:
+    parts = string.Formatter().parse(recipe)
+    return "".join(literal + (value(column) if column else "") for literal, column, _, _ in parts)
+
+
+def _checked_format(recipe: str) -> None:
+    try:
+        parts = list(string.Formatter().parse(recipe))
+    except ValueError as error:
+        raise MappingError(f"event_id: {error}") from None
+    if any(spec or conversion for _, _, spec, conversion in parts):
+        raise MappingError("event_id: plain column names only, such as {lead_id}")
+    if not any(column for _, column, _, _ in parts):
+        raise MappingError("event_id must name a column, such as {lead_id}: else all events share one id")
+
+
+def _text(value: object, name: str) -> str:
+    try:
+        return text(value)
+    except ValueError as error:
+        raise BadLead(Problem(name, getattr(error, "message", lambda: "must be text")())) from None
