@@ -1,0 +1,94 @@
+"""Leads that must not be sent although they are valid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
+
+from airflow_reshape.events.prepared import PreparedEvent
+
+DEFAULT_MAX_AGE = timedelta(hours=72)
+"""Destinations refuse or misattribute older events: GA4 after 72 hours, Meta after 7 days."""
+CLOCKS_MAY_DIFFER = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """What a lead has to meet.
+
+    :param max_age: oldest ``occurred_at`` to send. Default 72 hours.
+    :param max_age_is_chosen: the user set it: too old leads are then expected, and no failure.
+    :param require_consent: names of the consents that a lead must have given.
+    :param require_identifier: an event needs one of user.id, user.email, user.phone.
+    :param exclude_emails: addresses or patterns (``*@example.com``) of people not to send, such as testers.
+    :param validate_only: nothing is sent.
+    """
+
+    max_age: timedelta = DEFAULT_MAX_AGE
+    max_age_is_chosen: bool = False
+    require_consent: Sequence[str] = ()
+    require_identifier: bool = False
+    exclude_emails: Sequence[str] = ()
+    validate_only: bool = False
+
+    @property
+    def failing(self) -> frozenset[str]:
+        """Reasons for skipping that count as failures: nobody chose to lose these leads."""
+        return frozenset({"unknown_stage", "in_future"} | (set() if self.max_age_is_chosen else {"too_old"}))
+
+
+def _too_old(event: PreparedEvent, guards: Guards, now: datetime) -> bool:
+    return event.occurred_at is not None and now - event.occurred_at > guards.max_age
+
+
+def _in_future(event: PreparedEvent, guards: Guards, now: datetime) -> bool:
+    return event.occurred_at is not None and event.occurred_at - now > CLOCKS_MAY_DIFFER
+
+
+def _no_consent(event: PreparedEvent, guards: Guards, now: datetime) -> bool:
+    consent = event.event.consent
+    return any(consent is None or not getattr(consent, name) for name in guards.require_consent)
+
+
+def _no_identifier(event: PreparedEvent, guards: Guards, now: datetime) -> bool:
+    user = event.event.user
+    return guards.require_identifier and not (user and (user.id or user.email or user.phone))
+
+
+def _excluded(event: PreparedEvent, guards: Guards, now: datetime) -> bool:
+    if not guards.exclude_emails or event.event.user is None or event.event.user.email is None:
+        return False
+    emails = event.event.user.email
+    return any(
+        fnmatchcase(email, pattern.strip().lower())
+        for email in ([emails] if isinstance(emails, str) else emails)
+        for pattern in guards.exclude_emails
+    )
+
+
+def _validate_only(event: PreparedEvent, guards: Guards, now: datetime) -> bool:
+    return guards.validate_only
+
+
+GUARDS: dict[str, Callable[[PreparedEvent, Guards, datetime], bool]] = {
+    "too_old": _too_old,
+    "in_future": _in_future,
+    "no_consent": _no_consent,
+    "excluded": _excluded,
+    "no_identifier": _no_identifier,
+    "validate_only": _validate_only,
+}
+"""In this order; the first that holds gives the reason."""
+
+
+def stopped_by(event: PreparedEvent, guards: Guards, now: datetime) -> str | None:
+    """The reason why a lead is not sent, or None.
+
+    :param now: aware current time.
+    """
+    for why, holds in GUARDS.items():
+        if holds(event, guards, now):
+            return why
+    return None

@@ -1,0 +1,85 @@
+"""The report that ends every send, and that ``validate_only`` is for: counts, never a lead."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+
+from airflow_reshape.delivery.outcome import Kind
+from airflow_reshape.delivery.tally import Tally
+
+WHAT_BECOMES = {
+    "unknown_stage": "unknown: add it to stage_map",
+    "stage_not_sent": "not sent",
+    "invalid": "invalid",
+}
+CURES = {
+    "too_old": "older than max_age",
+    "in_future": "occurred_at lies in the future: check the time zone",
+    "no_consent": "consent not given",
+    "excluded": "excluded e-mail",
+    "no_identifier": "no id, e-mail or phone",
+    "validate_only": "validate_only",
+    "unknown_stage": "stage not in stage_map",
+    "stage_not_sent": "stage makes no event",
+    "stage_unchanged": "stage did not change",
+    "reason_not_sent": "reason is not to be sent",
+}
+
+
+def report(tally: Tally, *, environment: str, validate_only: bool, seconds: float) -> str:
+    """The report of a send, several lines of text.
+
+    :param environment: ``prod`` or ``dev``, of the connection.
+    :param validate_only: nothing was sent.
+    :param seconds: how long it took.
+    """
+    return "\n".join(_lines(tally, environment, validate_only, seconds))
+
+
+def _lines(tally: Tally, environment: str, validate_only: bool, seconds: float) -> Iterator[str]:
+    balance = " + ".join(f"{tally.kinds[kind]:,} {kind.value}" for kind in Kind)
+    title = "validated only, nothing sent" if validate_only else f"{tally.requests:,} requests in {seconds:.1f} s"
+    yield f"Reshape ({environment}): {tally.read:,} leads read = {balance} ({title})"
+    yield from _days(tally, "would send" if validate_only else "delivered")
+    total = max(1, sum(days.total() for days in tally.days.values()))
+    yield from _stages(tally)
+    shares = {name: f"{100 * count / total:.0f} %" for name, count in sorted(tally.fields_found.items())}
+    yield from _counts("fields found", shares)
+    yield from _counts("sent without (bad value left out)", tally.sent_without)
+    yield from _counts("cleaned (private or personal part taken out)", tally.cleaned)
+    yield from _counts("doubtful (sent, but not in the numbering plan)", tally.doubtful)
+    yield from _counts("filled from defaults", tally.defaulted)
+    skipped = {CURES.get(why, why): count for why, count in tally.skipped_by.most_common() if why != "validate_only"}
+    yield from _counts("skipped", skipped)
+    yield from _counts("invalid", tally.invalid_by)
+    yield from _counts("rejected", tally.rejected_by)
+    yield from _counts("unsent", tally.unsent_by)
+    if tally.in_doubt:
+        yield f"  in doubt (sent, answer unknown): {tally.in_doubt:,}"
+    for example in tally.examples:
+        yield f"  lead no. {example.position:,} {example.kind.value}: {example.why}"
+    for number, payload in enumerate(tally.payloads, 1):
+        yield f"  payload {number}, masked: {json.dumps(payload, ensure_ascii=False)}"
+
+
+def _days(tally: Tally, verb: str) -> Iterator[str]:
+    for name, days in sorted(tally.days.items()):
+        yield f"  {verb} {name}: {days.total():,}"
+        shown = sorted(days.items())
+        for day, count in shown[-14:]:
+            yield f"    {day}  {count:,}"
+        if len(shown) > 14:
+            yield f"    and {len(shown) - 14} earlier days with {sum(c for _, c in shown[:-14]):,}"
+
+
+def _stages(tally: Tally) -> Iterator[str]:
+    for stage, becomes in sorted(tally.stages.items()):
+        told = ", ".join(f"{count:,} {WHAT_BECOMES.get(what, what)}" for what, count in becomes.most_common())
+        yield f"  stage {stage!r}: {told}"
+
+
+def _counts(title: str, counts: Mapping[str, int | str]) -> Iterator[str]:
+    if counts:
+        told = (f"{name} {count if isinstance(count, str) else format(count, ',')}" for name, count in counts.items())
+        yield f"  {title}: {' · '.join(told)}"

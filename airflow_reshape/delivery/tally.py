@@ -1,0 +1,159 @@
+"""Counting outcomes. The balance must hold; counts are all that leaves a send."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from airflow_reshape.delivery.outcome import Kind, Outcome
+from airflow_reshape.delivery.privacy import label, masked
+from airflow_reshape.events.prepared import InvalidLead, PreparedEvent
+
+MOST_STAGES = 50
+MOST_EXAMPLES = 5
+MOST_PAYLOADS = 3
+OTHER_STAGES = "(other stages)"
+
+
+class BalanceError(AssertionError):
+    """A lead has no outcome, or two: a bug of this package."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A failed lead to look at: where it stands in its source, and what is wrong. No value of it."""
+
+    position: int
+    kind: Kind
+    why: str
+
+
+@dataclass
+class Tally:
+    """The counts of one send.
+
+    :param day_of: the day that an event is counted on, ``YYYY-MM-DD``, from its ``occurred_at`` or None.
+    """
+
+    day_of: Callable[[datetime | None], str]
+    read: int = 0
+    kinds: Counter[Kind] = field(default_factory=Counter)
+    by_event: dict[str, Counter[str]] = field(default_factory=dict)
+    days: dict[str, Counter[str]] = field(default_factory=dict)
+    invalid_by: Counter[str] = field(default_factory=Counter)
+    rejected_by: Counter[str] = field(default_factory=Counter)
+    skipped_by: Counter[str] = field(default_factory=Counter)
+    unsent_by: Counter[str] = field(default_factory=Counter)
+    sent_without: Counter[str] = field(default_factory=Counter)
+    cleaned: Counter[str] = field(default_factory=Counter)
+    doubtful: Counter[str] = field(default_factory=Counter)
+    defaulted: Counter[str] = field(default_factory=Counter)
+    fields_found: Counter[str] = field(default_factory=Counter)
+    stages: dict[str, Counter[str]] = field(default_factory=dict)
+    requests: int = 0
+    in_doubt: int = 0
+    examples: list[Example] = field(default_factory=list)
+    payloads: list[Any] = field(default_factory=list)
+
+    def record(self, outcome: Outcome) -> None:
+        """Count one outcome."""
+        self.kinds[outcome.kind] += 1
+        self.requests += outcome.attempts
+        self.in_doubt += outcome.in_doubt
+        lead = outcome.lead
+        name = lead.name if lead is not None else None
+        counts = self.by_event.setdefault(name or "(unknown)", Counter())
+        counts[outcome.kind.value] += 1
+        if lead is not None:
+            self._record_stage(lead.stage, outcome, name)
+        getattr(self, f"_record_{outcome.kind.value}")(outcome)
+
+    def _record_stage(self, stage: str | None, outcome: Outcome, name: str | None) -> None:
+        if stage is None:
+            return
+        shown = label(stage)
+        if shown not in self.stages and len(self.stages) >= MOST_STAGES:
+            shown = OTHER_STAGES
+        unsteered = outcome.why if outcome.why in ("unknown_stage", "stage_not_sent") else None
+        self.stages.setdefault(shown, Counter())[unsteered or name or "invalid"] += 1
+
+    def _record_delivered(self, outcome: Outcome) -> None:
+        lead = outcome.lead
+        assert isinstance(lead, PreparedEvent)
+        self.days.setdefault(lead.name, Counter())[self.day_of(lead.occurred_at)] += 1
+        self.sent_without.update({problem.field for problem in lead.left_out})
+        self.cleaned.update({problem.field for problem in lead.cleaned})
+        self.doubtful.update({problem.field for problem in lead.doubtful})
+        self.defaulted.update(lead.defaulted)
+        for part, content in lead.body.items():
+            if isinstance(content, Mapping):
+                self.fields_found.update(f"{part}.{name}" for name in content)
+            else:
+                self.fields_found[part] += 1
+
+    def _record_rejected(self, outcome: Outcome) -> None:
+        self.rejected_by[outcome.why or "rejected"] += 1
+        told = f"{outcome.why}: {outcome.detail}" if outcome.detail else str(outcome.why)
+        self._keep_example(outcome, told)
+
+    def _record_invalid(self, outcome: Outcome) -> None:
+        assert isinstance(outcome.lead, InvalidLead)
+        problems = [str(problem) for problem in outcome.lead.problems]
+        self.invalid_by.update(dict.fromkeys(problems, 1))
+        self._keep_example(outcome, "; ".join(problems))
+
+    def _record_skipped(self, outcome: Outcome) -> None:
+        self.skipped_by[outcome.why or "skipped"] += 1
+        if outcome.why == "validate_only" and isinstance(outcome.lead, PreparedEvent):
+            self._record_delivered(outcome)
+            if len(self.payloads) < MOST_PAYLOADS:
+                self.payloads.append(masked(outcome.lead.body))
+
+    def _record_unsent(self, outcome: Outcome) -> None:
+        self.unsent_by[outcome.why or "unsent"] += 1
+
+    def _keep_example(self, outcome: Outcome, why: str) -> None:
+        if len(self.examples) < MOST_EXAMPLES:
+            self.examples.append(Example(outcome.position, outcome.kind, why))
+
+    def failures(self, failing_skips: Collection[str]) -> int:
+        """Leads that failed for themselves: rejected, invalid, or skipped for a reason that nobody chose.
+
+        :param failing_skips: those reasons; see :attr:`Guards.failing`.
+        """
+        skipped = sum(self.skipped_by[why] for why in failing_skips)
+        return self.kinds[Kind.REJECTED] + self.kinds[Kind.INVALID] + skipped
+
+    def check_balance(self) -> None:
+        """Check that every lead read has exactly one outcome.
+
+        :raises BalanceError: it does not hold.
+        """
+        if self.read != self.kinds.total():
+            counted = ", ".join(f"{kind.value} {self.kinds[kind]}" for kind in Kind)
+            raise BalanceError(f"{self.read} leads read, but {counted}: please report this as a bug")
+
+    def summary(self) -> dict[str, Any]:
+        """The counts, for XCom and for whoever reads them. No personal data."""
+        sent = "would_send" if self.skipped_by["validate_only"] else "days"
+        return {
+            "read": self.read,
+            **{kind.value: self.kinds[kind] for kind in Kind},
+            "by_event": {name: dict(counts) for name, counts in sorted(self.by_event.items())},
+            sent: {name: dict(sorted(days.items())) for name, days in sorted(self.days.items())},
+            "invalid_by": dict(self.invalid_by.most_common()),
+            "rejected_by": dict(self.rejected_by.most_common()),
+            "skipped_by": dict(self.skipped_by.most_common()),
+            "unsent_by": dict(self.unsent_by.most_common()),
+            "sent_without": dict(self.sent_without.most_common()),
+            "cleaned": dict(self.cleaned.most_common()),
+            "doubtful": dict(self.doubtful.most_common()),
+            "defaulted": dict(self.defaulted.most_common()),
+            "fields_found": dict(sorted(self.fields_found.items())),
+            "stages": {stage: dict(becomes) for stage, becomes in sorted(self.stages.items())},
+            "requests": self.requests,
+            "in_doubt": self.in_doubt,
+        }

@@ -1,0 +1,167 @@
+"""One POST to Reshape: bytes go in, an answer or a failure comes out. No judgement and no retry here."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Protocol, Self
+
+import aiohttp
+
+# What the vendor may say in an answer fits in here; more is a wrong host's page.
+LARGEST_ANSWER = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where events go.
+
+    :param base_url: scheme, host and port, without a path.
+    :param path: path of the event route.
+    :param script_id: identifies the site; part of the query.
+    :param token: access token; part of a header, never shown.
+    :param timeout: seconds for one request, from connecting to the last byte.
+    :param verify: check the server's certificate.
+    :param ca_path: file with the certificate authorities to trust instead of the system's, or None.
+    :param proxy: URL of an HTTP proxy, or None.
+    """
+
+    base_url: str
+    path: str
+    script_id: str
+    token: str = field(repr=False)
+    timeout: float = 30.0
+    verify: bool = True
+    ca_path: str | None = None
+    proxy: str | None = field(default=None, repr=False)
+
+    @property
+    def url(self) -> str:
+        """The full URL of the route. It holds no secret."""
+        return f"{self.base_url}{self.path}?id={self.script_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the server said."""
+
+    status: int
+    content_type: str = ""
+    retry_after: str | None = None
+    location: str | None = None
+    text: str = ""
+
+
+class TransportFailure(Exception):
+    """No answer came.
+
+    :param kind: ``connect`` (nothing was sent), ``timeout``, ``reset`` (sent perhaps), ``certificate``.
+    """
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(kind)
+        self.kind = kind
+
+
+class Transport(Protocol):
+    """Sends one body. Opened once for a send, used by many tasks of one event loop."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    async def post(self, body: bytes) -> Answer:
+        """Send one body.
+
+        :raises TransportFailure: no complete answer came.
+        """
+        ...
+
+
+class AiohttpTransport:
+    """One aiohttp session for one send.
+
+    Never follows a redirect: the token would travel to another host.
+
+    :param destination: where to send.
+    :param connections: most connections open at a time.
+    """
+
+    def __init__(self, destination: Destination, connections: int) -> None:
+        self._destination = destination
+        self._connections = connections
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._connections, ssl=_tls(self._destination)),
+            timeout=aiohttp.ClientTimeout(total=self._destination.timeout),
+            headers={"Content-Type": "application/json", "X-Dre-Access-Token": self._destination.token},
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def post(self, body: bytes) -> Answer:
+        """See :meth:`Transport.post`."""
+        assert self._session is not None, "open the transport first"
+        try:
+            async with self._session.post(
+                self._destination.url, data=body, allow_redirects=False, proxy=self._destination.proxy
+            ) as response:
+                content = await _bounded(response)
+                headers = response.headers
+                return Answer(
+                    status=response.status,
+                    content_type=response.content_type if "Content-Type" in headers else "",
+                    retry_after=headers.get("Retry-After"),
+                    location=headers.get("Location"),
+                    text=content.decode("utf-8", "replace"),
+                )
+        except Exception as error:  # noqa: BLE001  # unknown ones are raised on
+            raise TransportFailure(_kind(error)) from None  # its text may quote the request
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    content = bytearray()
+    while len(content) < LARGEST_ANSWER and (piece := await response.content.readany()):
+        content += piece
+    return bytes(content[:LARGEST_ANSWER])
+
+
+# First match counts: the more special class stands first.
+FAILURE_KINDS: tuple[tuple[type[BaseException], str], ...] = (
+    (aiohttp.ClientConnectorCertificateError, "certificate"),
+    (aiohttp.ServerFingerprintMismatch, "certificate"),
+    (aiohttp.ConnectionTimeoutError, "connect"),
+    (aiohttp.ClientProxyConnectionError, "connect"),
+    (aiohttp.ClientHttpProxyError, "connect"),
+    (aiohttp.ClientConnectorError, "connect"),
+    (asyncio.TimeoutError, "timeout"),
+    (aiohttp.ClientError, "reset"),
+    (OSError, "reset"),
+)
+
+
+def _kind(error: Exception) -> str:
+    for family, kind in FAILURE_KINDS:
+        if isinstance(error, family):
+            return kind
+    raise error
+
+
+def _tls(destination: Destination) -> ssl.SSLContext | bool:
+    if not destination.verify:
+        return False
+    if destination.ca_path:
+        return ssl.create_default_context(cafile=destination.ca_path)
+    return True

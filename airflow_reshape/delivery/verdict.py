@@ -1,0 +1,112 @@
+"""What an answer means. The API documents no answers; this table is the package's policy."""
+
+from __future__ import annotations
+
+import json
+from enum import Enum
+from typing import Any, NamedTuple
+
+from airflow_reshape.delivery.transport import Answer
+
+LONGEST_DETAIL = 300
+
+
+class Action(Enum):
+    """What to do about an event after one attempt."""
+
+    DELIVERED = "delivered"
+    REJECTED = "rejected"
+    RETRY = "retry"
+    REFUSED = "refused"
+    """403 and 404: the connection's fault or the event's, decided by what happened to others."""
+    STOP_CREDENTIALS = "credentials"
+    STOP_CONFIGURATION = "configuration"
+
+
+class Verdict(NamedTuple):
+    """Judgement of one attempt.
+
+    :param reason: short and without personal data; counted and shown.
+    :param detail: what the server said, or None; to be redacted before it is shown.
+    """
+
+    action: Action
+    reason: str
+    detail: str | None = None
+
+
+class _Row(NamedTuple):
+    first: int
+    last: int
+    action: Action
+    reason: str
+
+
+# First match counts.
+STATUS_TABLE = (
+    _Row(
+        300,
+        399,
+        Action.STOP_CONFIGURATION,
+        "the server redirects, and the token must not travel: correct the host",
+    ),
+    _Row(401, 401, Action.STOP_CREDENTIALS, "the access token is refused: correct the connection's password"),
+    _Row(403, 404, Action.REFUSED, "refused"),
+    _Row(408, 408, Action.RETRY, "request timeout"),
+    _Row(425, 425, Action.RETRY, "too early"),
+    _Row(429, 429, Action.RETRY, "too many requests"),
+    _Row(400, 499, Action.REJECTED, "refused by the server"),
+    _Row(500, 599, Action.RETRY, "server error"),
+)
+FAILURE_TABLE = {
+    "connect": Verdict(Action.RETRY, "no connection"),
+    "timeout": Verdict(Action.RETRY, "no answer in time"),
+    "reset": Verdict(Action.RETRY, "connection lost"),
+    "certificate": Verdict(
+        Action.STOP_CONFIGURATION, "the server's certificate is not trusted: set ca_path or correct the host"
+    ),
+}
+
+
+def judge(answer: Answer) -> Verdict:
+    """The verdict on an answer."""
+    if 200 <= answer.status <= 299:
+        return _judge_success(answer)
+    for row in STATUS_TABLE:
+        if row.first <= answer.status <= row.last:
+            return Verdict(row.action, f"{answer.status} {row.reason}", _detail(_json(answer), answer.content_type))
+    return Verdict(Action.RETRY, f"{answer.status} unexpected answer")
+
+
+def judge_failure(kind: str) -> Verdict:
+    """The verdict on a request that got no answer; see :class:`TransportFailure` for the kinds."""
+    return FAILURE_TABLE[kind]
+
+
+def _judge_success(answer: Answer) -> Verdict:
+    if answer.content_type == "text/html":
+        return Verdict(
+            Action.STOP_CONFIGURATION,
+            "the host answers with a web page, it is not Reshape's: correct the host",
+        )
+    said = _json(answer)
+    result = said.get("result", "ok") if isinstance(said, dict) else "ok"
+    if isinstance(result, str) and result.strip().lower() == "ok":
+        return Verdict(Action.DELIVERED, "ok")
+    return Verdict(Action.REJECTED, f"{answer.status} with a result other than ok", _detail(said, ""))
+
+
+def _json(answer: Answer) -> Any:
+    try:
+        return json.loads(answer.text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _detail(said: Any, content_type: str) -> str | None:
+    detail = said.get("detail") if isinstance(said, dict) else None
+    if isinstance(detail, list):
+        detail = "; ".join(str(item) for item in detail)
+    if detail is None or content_type == "text/html":
+        return None
+    return " ".join(str(detail).split())[:LONGEST_DETAIL]
