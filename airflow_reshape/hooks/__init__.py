@@ -1,0 +1,1 @@
+"""The connection to DATA Reshape, and sending over it."""

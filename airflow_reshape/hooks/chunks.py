@@ -1,0 +1,90 @@
+"""Leads of any kind, read lazily in lists of bounded length."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from airflow_reshape.events.models import BaseEvent
+from airflow_reshape.exceptions import ReshapeConfigurationError
+
+CHUNK_ROWS = 200
+# A slow source (a paged API) must not hold back leads that it has given already.
+CHUNK_SECONDS = 0.5
+
+
+def chunked(leads: Any, rows: int = CHUNK_ROWS, clock: Callable[[], float] = time.monotonic) -> Iterator[list[object]]:
+    """Leads in chunks.
+
+    :param leads: a lead (dict or event), a list, a lazy sequence (sliced, because each item of Airflow's costs a
+        call), a DataFrame, an iterator or a generator. A list of lists is taken as one.
+    :param rows: most rows of a chunk.
+    :param clock: seconds, to pass on what a slow source gave.
+    :raises ReshapeConfigurationError: it is none of these.
+    """
+    if leads is None:
+        raise ReshapeConfigurationError(
+            "leads is None: the upstream task or the function returned nothing; return an empty list for no leads"
+        )
+    if isinstance(leads, (Mapping, BaseEvent)):
+        return iter([[leads]])
+    if hasattr(leads, "iloc") and hasattr(leads, "to_dict"):
+        return _frame(leads, rows)
+    if isinstance(leads, (list, tuple)):
+        return _iterated(leads, rows, clock)
+    if isinstance(leads, Sequence) and not isinstance(leads, (str, bytes)):
+        return _sliced(leads, rows)
+    if inspect.isasyncgen(leads) or inspect.isawaitable(leads):
+        raise ReshapeConfigurationError("leads is asynchronous: give a list, an iterator or a generator")
+    if isinstance(leads, Iterable) and not isinstance(leads, (str, bytes)):
+        return _iterated(leads, rows, clock)
+    raise ReshapeConfigurationError(
+        f"leads must be dicts, in a list, an iterator or a generator, not {type(leads).__name__}"
+    )
+
+
+def _flat(items: Iterable[Any]) -> Iterator[object]:
+    for item in items:
+        if isinstance(item, (list, tuple)):
+            yield from item
+        else:
+            yield item
+
+
+def _iterated(leads: Iterable[Any], rows: int, clock: Callable[[], float]) -> Iterator[list[object]]:
+    iterator = iter(leads)
+    chunk: list[object] = []
+    started = clock()
+    try:
+        for lead in _flat(iterator):
+            chunk.append(lead)
+            if len(chunk) >= rows or clock() - started >= CHUNK_SECONDS:
+                yield chunk
+                chunk = []
+                started = clock()
+        if chunk:
+            yield chunk
+    except Exception:
+        # What the source gave before it broke is settled first; then the caller sees the error.
+        if chunk:
+            yield chunk
+        raise
+    finally:
+        if inspect.isgenerator(iterator):
+            iterator.close()
+
+
+def _sliced(leads: Sequence[Any], rows: int) -> Iterator[list[object]]:
+    start = 0
+    while part := leads[start : start + rows]:
+        flat = list(_flat(part))
+        for first in range(0, len(flat), rows):
+            yield flat[first : first + rows]
+        start += len(part)
+
+
+def _frame(leads: Any, rows: int) -> Iterator[list[object]]:
+    for start in range(0, len(leads), rows):
+        yield leads.iloc[start : start + rows].to_dict("records")

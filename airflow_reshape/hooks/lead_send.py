@@ -1,0 +1,133 @@
+"""One send over one connection: its engine, its report, and the error it ends in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from airflow_reshape.delivery.report import report
+from airflow_reshape.delivery.sender import Halt, Sender, SendResult, Stop
+from airflow_reshape.delivery.transport import AiohttpTransport
+from airflow_reshape.events.prepared import Prepared
+from airflow_reshape.exceptions import (
+    ReshapeConfigurationError,
+    ReshapeCredentialsError,
+    ReshapeError,
+    ReshapeFailedLeadsError,
+    ReshapeStoppedError,
+    ReshapeUnavailableError,
+)
+from airflow_reshape.hooks.plan import SendPlan
+from airflow_reshape.hooks.settings import ReshapeSettings
+
+HALT_ERRORS: dict[Stop, tuple[type[ReshapeError], str]] = {
+    Stop.CREDENTIALS: (ReshapeCredentialsError, "Reshape refused the credentials"),
+    Stop.CONFIGURATION: (ReshapeConfigurationError, "the connection is wrong"),
+    Stop.OUTAGE: (ReshapeUnavailableError, "Reshape is not available; a retry sends what is left"),
+    Stop.REQUESTED: (ReshapeStoppedError, "stopped; a retry sends what is left"),
+}
+
+
+class Log(Protocol):
+    """The part of a logger that is used; a hook's is structlog's."""
+
+    def info(self, message: str, /, *args: Any) -> Any:
+        """Log at INFO."""
+        ...
+
+    def warning(self, message: str, /, *args: Any) -> Any:
+        """Log at WARNING."""
+        ...
+
+
+class LeadSend:
+    """Sends leads once; make a new one for the next send.
+
+    :param settings: the resolved connection.
+    :param plan: what is sent, and how.
+    :param prepare: makes events of rows. Default: as the plan says.
+    """
+
+    def __init__(
+        self,
+        settings: ReshapeSettings,
+        plan: SendPlan,
+        log: Log,
+        prepare: Callable[[object], Prepared] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._plan = plan
+        self._log = log
+        self._guards = plan.guards()
+        self._tally = plan.tally()
+        self._sender = Sender(
+            transport=AiohttpTransport(settings.destination, plan.concurrency),
+            prepare=prepare or plan.builder(settings),
+            guards=self._guards,
+            tally=self._tally,
+            concurrency=plan.concurrency,
+        )
+
+    def run(self, chunks: Iterable[Sequence[object]]) -> dict[str, Any]:
+        """Send all leads of a source.
+
+        :param chunks: rows, in lists.
+        :returns: the summary: counts only.
+        :raises ReshapeError: see the classes; its ``summary`` holds the counts.
+        """
+        result: SendResult | None = None
+        try:
+            result = self._sender.send(chunks)
+        finally:
+            self._report(result.seconds if result else 0.0)
+        if result.halt is not None:
+            raise self._halted(result.halt)
+        if result.source_error is not None:
+            raise result.source_error
+        self._check_failures()
+        return self.summary()
+
+    def stop(self) -> None:
+        """Ask the send to end; safe in a signal handler."""
+        self._sender.stop()
+
+    def summary(self) -> dict[str, Any]:
+        """The counts up to now, without personal data."""
+        return {
+            **self._tally.summary(),
+            "environment": self._settings.environment,
+            "validate_only": self._plan.validate_only,
+        }
+
+    def _report(self, seconds: float) -> None:
+        text = report(
+            self._tally,
+            environment=self._settings.environment,
+            validate_only=self._plan.validate_only,
+            seconds=seconds,
+        )
+        for line in text.splitlines():
+            self._log.info("%s", line)
+
+    def _halted(self, halt: Halt) -> ReshapeError:
+        error, what = HALT_ERRORS[halt.stop]
+        unsent = self._tally.unsent_by.total()
+        return error(f"{what}: {halt.why} ({unsent:,} leads read are unsent)", self.summary())
+
+    def _check_failures(self) -> None:
+        failures = self._tally.failures(self._guards.failing)
+        if self._plan.validate_only or self._plan.allows(failures, self._tally.read):
+            if failures:
+                self._log.warning("%s of %s leads failed; see above", f"{failures:,}", f"{self._tally.read:,}")
+            return
+        reasons = {
+            **self._tally.invalid_by,
+            **self._tally.rejected_by,
+            **{why: n for why, n in self._tally.skipped_by.items() if why in self._guards.failing},
+        }
+        told = "; ".join(f"{reason} ({count:,})" for reason, count in list(reasons.items())[:5])
+        raise ReshapeFailedLeadsError(
+            f"{failures:,} of {self._tally.read:,} leads failed, {self._plan.max_rejected} allowed: {told}. "
+            "All others were sent. Mend the data or the mapping, or set max_rejected.",
+            self.summary(),
+        )

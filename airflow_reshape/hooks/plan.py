@@ -1,0 +1,193 @@
+"""The arguments of a send, checked when the DAG is parsed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, get_args
+
+import pendulum
+import phonenumbers
+
+from airflow_reshape.delivery.guards import DEFAULT_MAX_AGE, Guards
+from airflow_reshape.delivery.tally import Tally
+from airflow_reshape.events.models import Consent
+from airflow_reshape.events.rules import OnBadField, Rules
+from airflow_reshape.exceptions import ReshapeConfigurationError
+from airflow_reshape.hooks.settings import ReshapeSettings
+from airflow_reshape.mapping import EventBuilder, FieldMap, MappingError, Steering, default_paths
+from airflow_reshape.mapping.field_map import UnknownColumns
+from airflow_reshape.mapping.paths import Path
+
+CONSENTS = tuple(name for name in Consent.model_fields if name != "id")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SendPlan:
+    """What is sent, and how.
+
+    :param event: event name of every lead; None if ``stage_map`` or the rows' ``event.name`` say it.
+    :param mapping: target path to source column, for names that the source cannot give. Default none.
+    :param defaults: path to value, for fields that a lead lacks, such as ``{"event.currency": "EUR"}``.
+    :param unknown_columns: ``error`` (default), ``ignore``, ``event.properties`` or ``user.properties``.
+    :param property_columns: columns that the last two may take.
+    :param stage_map: CRM stage to event name, or to None for no event.
+    :param reason_map: the CRM's reason to the vocabulary's, or to None for leads not to be sent.
+    :param event_id: format string of column names for the event id, such as ``"{lead_id}:{stage}"``.
+    :param disqualified_value: value of lead_disqualified: a number, ``"row"``, or None: 0 when the send makes
+        other events too, else the row's own.
+    :param require_reason: lead_disqualified needs a reason. Default True.
+    :param allow_other_reasons: reasons outside the vocabulary pass. Default False.
+    :param default_region: ISO 3166 two-letter country of phone numbers without one. Default none.
+    :param timezone: IANA zone of times without one. Default ``UTC``.
+    :param on_bad_field: ``leave_out`` (default) drops a bad recommended field and counts it; ``reject`` makes
+        the lead invalid.
+    :param max_age: oldest ``occurred_at`` to send, a timedelta. Default 72 hours, where too old leads count as
+        failures; set it to say that they are expected.
+    :param require_consent: consents a lead must have given: ``analytics``, ``personalization``, ``marketing``.
+    :param require_identifier: an event needs user.id, user.email or user.phone. Default False.
+    :param exclude_emails: addresses or patterns such as ``*@example.com`` not to send.
+    :param concurrency: most requests in flight. Default 16.
+    :param max_rejected: how many leads may fail (int), or which share of them (float). Default 0.
+    :param validate_only: map, validate and report, send nothing. Default False.
+    :raises ReshapeConfigurationError: an argument is wrong; the text says which and what to write.
+    """
+
+    event: str | None = None
+    mapping: Mapping[str, str] | None = None
+    defaults: Mapping[str, Any] | None = None
+    unknown_columns: UnknownColumns = "error"
+    property_columns: Sequence[str] = ()
+    stage_map: Mapping[str, str | None] | None = None
+    reason_map: Mapping[str, str | None] | None = None
+    event_id: str | None = None
+    disqualified_value: float | Literal["row"] | None = None
+    require_reason: bool = True
+    allow_other_reasons: bool = False
+    default_region: str | None = None
+    timezone: str = "UTC"
+    on_bad_field: OnBadField = "leave_out"
+    max_age: timedelta | None = None
+    require_consent: Sequence[str] = ()
+    require_identifier: bool = False
+    exclude_emails: Sequence[str] = ()
+    concurrency: int = 16
+    max_rejected: float = 0
+    validate_only: bool = False
+    field_map: FieldMap = field(init=False, repr=False, compare=False)
+    _steering: Steering = field(init=False, repr=False, compare=False)
+    _defaults: dict[Path, Any] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for name, (holds, rule) in ARGUMENT_RULES.items():
+            if not holds(getattr(self, name)):
+                raise ReshapeConfigurationError(f"{name} {rule}")
+        try:
+            field_map = FieldMap(self.mapping, self.unknown_columns, self.property_columns)
+            steering = Steering(
+                event=self.event,
+                stage_map=self.stage_map,
+                reason_map=self.reason_map,
+                event_id=self.event_id,
+                disqualified_value=self.disqualified_value,
+                allow_other_reasons=self.allow_other_reasons,
+            )
+            defaults = default_paths(self.defaults)
+        except MappingError as error:
+            raise ReshapeConfigurationError(str(error)) from None
+        object.__setattr__(self, "field_map", field_map)
+        object.__setattr__(self, "_steering", steering)
+        object.__setattr__(self, "_defaults", defaults)
+
+    def rules(self, settings: ReshapeSettings) -> Rules:
+        """How values are read for a connection."""
+        return Rules(
+            generation=settings.generation,
+            default_region=self.default_region.upper() if self.default_region else None,
+            timezone=self.timezone,
+            require_reason=self.require_reason,
+            allow_other_reasons=self.allow_other_reasons,
+            on_bad_field=self.on_bad_field,
+        )
+
+    def builder(self, settings: ReshapeSettings) -> EventBuilder:
+        """What makes events of rows for a connection."""
+        return EventBuilder(
+            self.field_map,
+            self._steering,
+            self.rules(settings),
+            self._defaults,
+            settings.environment,
+            settings.data_source,
+        )
+
+    def guards(self) -> Guards:
+        """Which leads are not sent."""
+        return Guards(
+            max_age=self.max_age if self.max_age is not None else DEFAULT_MAX_AGE,
+            max_age_is_chosen=self.max_age is not None,
+            require_consent=tuple(self.require_consent),
+            require_identifier=self.require_identifier,
+            exclude_emails=tuple(self.exclude_emails),
+            validate_only=self.validate_only,
+        )
+
+    def tally(self) -> Tally:
+        """A tally that counts days in the plan's time zone."""
+        zone = pendulum.timezone(self.timezone)
+        return Tally(lambda at: (at or datetime.now(UTC)).astimezone(zone).date().isoformat())
+
+    def allows(self, failures: int, read: int) -> bool:
+        """Whether so many failed leads are few enough."""
+        limit = self.max_rejected * read if isinstance(self.max_rejected, float) else self.max_rejected
+        return failures <= limit
+
+
+def _is_zone(name: Any) -> bool:
+    try:
+        pendulum.timezone(name)
+    except (ValueError, TypeError, AttributeError):
+        return False
+    return True
+
+
+def _is_limit(limit: Any) -> bool:
+    if isinstance(limit, bool) or not isinstance(limit, (int, float)):
+        return False
+    return limit >= 0 and (isinstance(limit, int) or limit <= 1)
+
+
+def _are_names(names: Any) -> bool:
+    return not isinstance(names, str) and all(isinstance(name, str) and name for name in names)
+
+
+_FLAG = (lambda value: isinstance(value, bool), "must be True or False")
+
+ARGUMENT_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "timezone": (_is_zone, "must be the IANA name of a time zone, such as Europe/Bucharest"),
+    "default_region": (
+        lambda region: region is None or str(region).upper() in phonenumbers.SUPPORTED_REGIONS,
+        "must be an ISO 3166 two-letter country, such as RO",
+    ),
+    "on_bad_field": (lambda choice: choice in get_args(OnBadField), "must be leave_out or reject"),
+    "max_age": (
+        lambda age: age is None or (isinstance(age, timedelta) and age > timedelta(0)),
+        "must be a positive timedelta, such as timedelta(hours=72)",
+    ),
+    "require_consent": (
+        lambda names: _are_names(names) and set(names) <= set(CONSENTS),
+        f"must be a list of {', '.join(CONSENTS)}",
+    ),
+    "exclude_emails": (_are_names, 'must be a list of addresses or patterns, such as ["*@example.com"]'),
+    "property_columns": (_are_names, "must be a list of column names"),
+    "concurrency": (
+        lambda n: isinstance(n, int) and not isinstance(n, bool) and 1 <= n <= 1024,
+        "must be between 1 and 1024",
+    ),
+    "max_rejected": (_is_limit, "must be a count (int) or a share between 0.0 and 1.0 (float)"),
+    "require_reason": _FLAG,
+    "allow_other_reasons": _FLAG,
+    "require_identifier": _FLAG,
+    "validate_only": _FLAG,
+}

@@ -1,0 +1,121 @@
+"""The hook: a connection to DATA Reshape, and sending over it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_reshape.delivery.outcome import Kind
+from airflow_reshape.events.models import BaseEvent, LeadQualified, LeadQualifiedDetails
+from airflow_reshape.exceptions import ReshapeError, ReshapeFailedLeadsError
+from airflow_reshape.get_provider_info import get_provider_info
+from airflow_reshape.hooks.chunks import chunked
+from airflow_reshape.hooks.lead_send import LeadSend
+from airflow_reshape.hooks.plan import SendPlan
+from airflow_reshape.hooks.settings import ReshapeSettings, read_settings
+
+TEST_EVENT = LeadQualified(event=LeadQualifiedDetails(id="connection-test", currency="EUR", value=0))
+
+
+class ReshapeHook(BaseHook):
+    """Sends events to DATA Reshape.
+
+    The connection is resolved once. No redirect is followed, every request has a timeout, and neither the
+    token nor a lead's values are logged.
+
+    :param reshape_conn_id: id of a connection of type ``reshape``. Default ``reshape_default``.
+    """
+
+    conn_name_attr = "reshape_conn_id"
+    default_conn_name = "reshape_default"
+    conn_type = "reshape"
+    hook_name = "DATA Reshape"
+
+    def __init__(self, reshape_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.reshape_conn_id = reshape_conn_id
+
+    @cached_property
+    def settings(self) -> ReshapeSettings:
+        """The resolved connection.
+
+        :raises ReshapeConfigurationError: the connection is wrong; the text says what to correct.
+        """
+        return read_settings(self.get_connection(self.reshape_conn_id))
+
+    def get_conn(self) -> ReshapeSettings:
+        """The resolved connection; requests are made by :meth:`send_event` and :meth:`send_events`."""
+        return self.settings
+
+    def lead_send(self, plan: SendPlan) -> LeadSend:
+        """A send that has not begun, for callers that need to stop it.
+
+        :param plan: what is sent, and how.
+        """
+        return LeadSend(self.settings, plan, self.log)
+
+    def send_events(self, leads: Any, **options: Any) -> dict[str, Any]:
+        """Send leads: mapped, guarded, concurrently, in order per lead, each with one outcome.
+
+        :param leads: dicts or events, in a list, a DataFrame, an iterator or a generator.
+        :param options: the arguments of :class:`~airflow_reshape.hooks.plan.SendPlan`.
+        :returns: the summary, counts only.
+        :raises ReshapeError: see :mod:`airflow_reshape.exceptions`.
+        """
+        return self.lead_send(SendPlan(**options)).run(chunked(leads))
+
+    def send_event(self, event: BaseEvent | Mapping[str, Any], **options: Any) -> dict[str, Any]:
+        """Send one event.
+
+        :param event: an event such as :class:`~airflow_reshape.events.LeadQualified`, or a mapping with
+            ``event.name``.
+        :param options: the arguments of :class:`~airflow_reshape.hooks.plan.SendPlan`.
+        :returns: the summary, counts only.
+        :raises ReshapeFailedLeadsError: the event is invalid or was rejected; the text names field and rule.
+        :raises ReshapeError: see :mod:`airflow_reshape.exceptions`.
+        """
+        summary = self.send_events(event, **{"concurrency": 1, "max_rejected": 0, **options})
+        if not summary[Kind.DELIVERED.value] and not summary["validate_only"]:
+            raise ReshapeFailedLeadsError(f"the event was skipped: {', '.join(summary['skipped_by'])}", summary)
+        return summary
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Send one event with ``environment`` ``dev``, which Reshape logs and does not process.
+
+        :returns: whether it was accepted, and a text.
+        """
+        try:
+            self.send_event(TEST_EVENT.model_copy(update={"context": TEST_CONTEXT}))
+        except ReshapeError as error:
+            return False, str(error)
+        except Exception as error:  # noqa: BLE001  # the connection form shows a text, whatever happened
+            return False, f"{type(error).__name__}"
+        return True, f"A dev event was accepted by {self.settings.destination.base_url}"
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """How the connection form shows the standard fields (Airflow 3.1; later ones read the provider's info)."""
+        behaviour = _connection_type()["ui-field-behaviour"]
+        return {key.replace("-", "_"): value for key, value in behaviour.items()}
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """The extra fields of the connection form (Airflow 3.1; later ones read the provider's info)."""
+        from wtforms import BooleanField, FloatField, StringField  # type: ignore[import-untyped]
+
+        widgets = {"boolean": BooleanField, "number": FloatField}
+        return {
+            name: widgets.get(spec["schema"]["type"][0], StringField)(spec["label"], description=spec["description"])
+            for name, spec in _connection_type()["conn-fields"].items()
+        }
+
+
+TEST_CONTEXT = TEST_EVENT.context.model_copy(update={"environment": "dev"})
+
+
+def _connection_type() -> dict[str, Any]:
+    types: list[dict[str, Any]] = get_provider_info()["connection-types"]
+    return types[0]

@@ -1,0 +1,79 @@
+"""Send the rows of a query as lead events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_reshape.exceptions import ReshapeConfigurationError
+from airflow_reshape.hooks.plan import SendPlan
+from airflow_reshape.mapping import MappingError
+from airflow_reshape.operators.events import BaseReshapeOperator
+from airflow_reshape.transfers.sql_stream import SqlStream
+
+if TYPE_CHECKING:
+    from airflow.providers.common.sql.hooks.sql import DbApiHook
+
+
+class SqlToReshapeOperator(BaseReshapeOperator):
+    """Send the rows of a query as lead events, streamed: memory does not grow with their number.
+
+    The columns' names say where the values go (``SELECT l.email AS "user.email"``); an unknown column fails the
+    task before anything is sent.
+
+    :param sql: one SELECT, or the name of a ``.sql`` file. (templated)
+    :param sql_conn_id: connection of the database; any whose hook is a ``DbApiHook``. (templated)
+    :param parameters: of the query, in the driver's own style. (templated)
+    :param sql_hook_params: extra arguments of the database's hook. Default none.
+    :param kwargs: see :class:`~airflow_reshape.operators.events.BaseReshapeOperator`.
+    """
+
+    template_fields: Sequence[str] = (
+        "sql",
+        "sql_conn_id",
+        "parameters",
+        *BaseReshapeOperator.template_fields,
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        "sql": "sql",
+        "parameters": "json",
+        **BaseReshapeOperator.template_fields_renderers,
+    }
+    template_ext: Sequence[str] = (".sql",)
+
+    def __init__(
+        self,
+        *,
+        sql: str,
+        sql_conn_id: str,
+        parameters: Mapping[str, Any] | Iterable[Any] | None = None,
+        sql_hook_params: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.sql = sql
+        self.sql_conn_id = sql_conn_id
+        self.parameters = parameters
+        self.sql_hook_params = sql_hook_params
+
+    def chunks(self, plan: SendPlan) -> Iterator[Sequence[object]]:
+        """The rows of the query."""
+        with SqlStream(self._hook(), self.sql, self.parameters) as stream:
+            try:
+                plan.field_map.check_columns(stream.columns)
+            except MappingError as error:
+                raise ReshapeConfigurationError(str(error)) from None
+            yield from stream
+
+    def _hook(self) -> DbApiHook:
+        from airflow.providers.common.sql.hooks.sql import DbApiHook
+
+        params = dict(self.sql_hook_params) if self.sql_hook_params else None
+        hook = BaseHook.get_connection(self.sql_conn_id).get_hook(hook_params=params)  # type: ignore[no-untyped-call]
+        if not isinstance(hook, DbApiHook):
+            raise ReshapeConfigurationError(
+                f"sql_conn_id {self.sql_conn_id!r} is no SQL database: {type(hook).__name__} is no DbApiHook"
+            )
+        return hook
