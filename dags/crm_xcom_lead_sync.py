@@ -16,10 +16,18 @@ from airflow.sdk import DAG, Param, task
 from airflow_reshape.operators.events import ReshapeLeadDisqualifiedOperator, ReshapeLeadQualifiedOperator
 
 COLUMNS = ("lead_id", "stage", "email", "phone", "first_name", "last_name", "country", "value", "currency", "reason")
-# Leads whose stage today is one of two; :first and :second are SQLite's style of parameters.
+# Leads whose stage today is one of two; :first and :second are SQLite's style of parameters. What salespeople typed as
+# the reason is sorted into the vocabulary here; reason_map does it where the spellings are few.
 LEADS = """
     SELECT lead.lead_id, latest.to_stage, lead.email, lead.phone, lead.first_name, lead.last_name, lead.country,
-           lead.value, lead.currency, latest.lost_reason
+           lead.value, lead.currency,
+           CASE WHEN latest.lost_reason LIKE '%bu%get%' THEN 'no_budget'
+                WHEN latest.lost_reason LIKE '%decision%' OR latest.lost_reason LIKE '%approval%' THEN 'no_authority'
+                WHEN latest.lost_reason LIKE '%timing%' OR latest.lost_reason LIKE '%next year%' THEN 'no_timing'
+                WHEN latest.lost_reason LIKE 'dup%' THEN 'duplicate'
+                WHEN latest.lost_reason LIKE '%number%' OR latest.lost_reason LIKE '%bounced%' THEN 'invalid_contact'
+                WHEN latest.lost_reason LIKE '%competitor%' THEN 'competitor'
+                ELSE latest.lost_reason END
     FROM leads AS lead
     JOIN stage_history AS latest
       ON latest.id = (SELECT MAX(history.id) FROM stage_history AS history WHERE history.lead_id = lead.lead_id)
@@ -64,7 +72,13 @@ with DAG(
         task_id="send_disqualified",
         leads=leads_in.override(task_id="disqualified_leads")("Disqualified", "Disqualified"),
         mapping={"disqualification_reason": "reason"},
-        reason_map={"Too small": "out_of_icp", "No budget": "no_budget", "Merged": None},
+        reason_map={
+            "Too small": "out_of_icp",
+            "Not our ICP": "out_of_icp",
+            "Wrong industry": "out_of_icp",
+            "Merged": None,
+            "Test lead": None,
+        },
         disqualified_value=0,
         unknown_columns="ignore",
         default_region="RO",

@@ -1,0 +1,67 @@
+# Everything here needs only Python 3.11+ and make. `make help` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+venv := .venv
+bin := $(venv)/bin
+build := build
+
+# Tests and tools write below build/, never into ~/airflow.
+export AIRFLOW_HOME := $(CURDIR)/$(build)/test/airflow
+export PYTHONDONTWRITEBYTECODE := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport PYTHONPATH VIRTUAL_ENV
+
+.PHONY: help demo test lint test-mysql up down lock clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(venv)/demo.stamp  ## send 2,000 made-up CRM leads through a real Airflow to a local stand-in of the API
+	@$(bin)/python -m demo.run
+
+up: $(venv)/demo.stamp  ## leave Airflow's UI and the sandbox's page running, and print their addresses
+	@$(bin)/python -m demo.up
+
+down:  ## end what `make up` started
+	@if [ -x $(bin)/python ]; then $(bin)/python -m demo.down; else echo "Nothing is running."; fi
+
+test: lint  ## check style, types and architecture, then run every test that needs no system package
+	@$(bin)/python -m pytest
+
+lint: $(venv)/test.stamp  ## ruff, mypy and the import contracts
+	@$(bin)/ruff check --cache-dir $(build)/ruff .
+	@$(bin)/ruff format --cache-dir $(build)/ruff --check .
+	@$(bin)/mypy
+	@$(bin)/lint-imports
+
+test-mysql: $(venv)/mysql.stamp  ## install MariaDB through apt and run the SQL tests against it
+	@$(bin)/python -m pytest -m mysql
+
+lock: $(venv)/test.stamp  ## work the pinned and hashed requirements out anew
+	@requirements/lock
+
+clean:  ## end what runs, and remove what the targets made
+	@$(MAKE) --no-print-directory down
+	rm -rf $(venv) $(build) dist
+
+# One environment, filled step by step: demo < test < mysql, each a superset with the same pins. It is made anew when
+# the pins change, so that nothing of the old ones stays behind.
+$(venv)/python.stamp: requirements/new-venv $(wildcard requirements/*.txt)
+	@requirements/new-venv $(venv)
+	@touch $@
+
+$(venv)/demo.stamp: $(venv)/python.stamp pyproject.toml
+	@requirements/install $(venv) requirements/demo.txt
+	@touch $@
+
+$(venv)/test.stamp: $(venv)/demo.stamp
+	@requirements/install $(venv) requirements/test.txt
+	@touch $@
+
+$(venv)/mysql.stamp: $(venv)/test.stamp requirements/install-mariadb
+	@requirements/install-mariadb
+	@requirements/install $(venv) requirements/mysql.txt
+	@touch $@

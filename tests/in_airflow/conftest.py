@@ -1,0 +1,74 @@
+"""A real Airflow in this process: its database is made once a session, DAGs are run by ``dag.test()``."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_reshape.sandbox.testing import running_sandbox
+from tests.conftest import ROOT
+
+OWN_DAGS = Path(__file__).parent / "dags"
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Any]:
+    with running_sandbox() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def airflow_dags(sandbox: Any) -> dict[str, Any]:
+    """All DAGs of dags/ and of this tier, by id, in a fresh Airflow database."""
+    home = Path(os.environ["AIRFLOW_HOME"])
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
+    os.environ["AIRFLOW_CONN_RESHAPE_DEFAULT"] = connection(sandbox)
+
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+
+    DagBundlesManager().sync_bundles_to_db()
+    dags: dict[str, Any] = {}
+    for folder in (ROOT / "dags", OWN_DAGS):
+        bag = DagBag(dag_folder=str(folder))
+        assert not bag.import_errors
+        sync_bag_to_db(bag, "dags-folder", None)
+        dags.update(bag.dags)
+    return dags
+
+
+@pytest.fixture
+def run_dag(airflow_dags: dict[str, Any], sandbox: Any) -> Callable[..., Any]:
+    """Run a DAG against an empty sandbox; gives the run."""
+    sandbox.clear()
+
+    def run(dag_id: str, **params: Any) -> Any:
+        return airflow_dags[dag_id].test(run_conf=params or None, logical_date=None)
+
+    return run
+
+
+def connection(sandbox: Any, **changes: Any) -> str:
+    """The sandbox as an Airflow connection, in JSON."""
+    extra = {"script_id": sandbox.script_id, **changes.pop("extra", {})}
+    return json.dumps(
+        {
+            "conn_type": "reshape",
+            "schema": "http",
+            "host": sandbox.host,
+            "port": sandbox.port,
+            "password": sandbox.token,
+            "extra": extra,
+            **changes,
+        }
+    )
