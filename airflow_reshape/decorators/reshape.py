@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -30,7 +31,8 @@ class ReshapeDecoratedOperator(DecoratedOperator, BaseReshapeOperator):
 
     The function's arguments are rendered as those of any decorated task, then hidden: they may be leads.
 
-    :param python_callable: the function; it must not be ``async``.
+    :param python_callable: the function.
+    :raises ReshapeConfigurationError: when the DAG is parsed: the function is ``async``.
     """
 
     template_fields: Sequence[str] = ("op_args", "op_kwargs", *BaseReshapeOperator.template_fields)
@@ -49,6 +51,10 @@ class ReshapeDecoratedOperator(DecoratedOperator, BaseReshapeOperator):
         op_kwargs: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
+        if inspect.iscoroutinefunction(python_callable) or inspect.isasyncgenfunction(python_callable):
+            raise ReshapeConfigurationError(
+                f"@task.reshape: {python_callable.__name__} is async; write it as a plain function or generator"
+            )
         kwargs.pop("multiple_outputs", None)
         super().__init__(
             python_callable=python_callable,
@@ -98,14 +104,6 @@ def reshape_task(python_callable: Callable[..., Any] | None = None, **kwargs: An
     :param kwargs: the arguments of :class:`~airflow_reshape.operators.events.BaseReshapeOperator` and of any task.
     :raises ReshapeConfigurationError: when the DAG is parsed: the function is ``async``, or an argument is wrong.
     """
-    import inspect
-
-    if python_callable is not None and (
-        inspect.iscoroutinefunction(python_callable) or inspect.isasyncgenfunction(python_callable)
-    ):
-        raise ReshapeConfigurationError(
-            f"@task.reshape: {python_callable.__name__} is async; write it as a plain function or generator"
-        )
     kwargs.pop("multiple_outputs", None)
     return task_decorator_factory(
         python_callable=python_callable,

@@ -2,46 +2,94 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 SHOWN = ("event.name", "event.currency", "context.environment", "context.data_source")
 SHORTEST_REDACTED = 2
+# A shorter value is taken out only where it stands alone: RO is a part of "error".
+SHORTEST_WITHIN_A_WORD = 4
 HIDDEN = "…"
+LONGEST_LABEL = 60
+LONGEST_DETAIL = 300
+# Numbers with more digits may identify somebody: phones, national ids, times to the millisecond.
+MOST_DIGITS_SHOWN = 6
 _EMAIL_LIKE = re.compile(r"[^\s@\"'<>]+@[^\s@\"'<>]+")
 _PHONE_LIKE = re.compile(r"\+?\d[\d\s().\-/]{5,}\d")
-LONGEST_LABEL = 60
+_EVENT_NAME_LIKE = re.compile(r"[A-Za-z][\w.\-:]{0,59}", re.ASCII)
+_LOOKS_PERSONAL = "(hidden: looks like a personal value)"
 
 
 def redacted(text: str, body: Mapping[str, Any]) -> str:
     """Text of the server without anything that equals a value sent, or that looks like an e-mail or phone.
 
+    Shortened afterwards: half a value would not be recognised.
+
     :param body: the body that was sent.
     """
-    sent = {str(value) for path, value in _leaves(body) if path not in SHOWN and not isinstance(value, bool)}
-    for value in sorted((v for v in sent if len(v) >= SHORTEST_REDACTED), key=len, reverse=True):
-        text = re.sub(re.escape(value), HIDDEN, text, flags=re.IGNORECASE)
-    return _PHONE_LIKE.sub(HIDDEN, _EMAIL_LIKE.sub(HIDDEN, text))
+    text = _comparable(text)
+    sent = {
+        spelling
+        for path, value in _leaves(body)
+        if path not in SHOWN and value is not None and not isinstance(value, bool)
+        for spelling in _spellings(str(value))
+        if len(spelling) >= SHORTEST_REDACTED
+    }
+    for value in sorted(sent, key=len, reverse=True):
+        pattern = re.escape(value)
+        if len(value) < SHORTEST_WITHIN_A_WORD:
+            pattern = rf"(?<!\w){pattern}(?!\w)"
+        text = re.sub(pattern, HIDDEN, text, flags=re.IGNORECASE)
+    return _PHONE_LIKE.sub(HIDDEN, _EMAIL_LIKE.sub(HIDDEN, text))[:LONGEST_DETAIL]
 
 
 def label(text: str) -> str:
     """A short text from the data (a stage's name), unless it looks like a person's."""
     if _EMAIL_LIKE.search(text) or _PHONE_LIKE.search(text):
-        return "(hidden: looks like a personal value)"
+        return _LOOKS_PERSONAL
     return " ".join(text.split())[:LONGEST_LABEL]
 
 
+def event_label(name: str) -> str:
+    """An event's name; a wrongly mapped column may have brought something else."""
+    return name if _EVENT_NAME_LIKE.fullmatch(name) else _LOOKS_PERSONAL
+
+
 def masked(body: Any, path: str = "") -> Any:
-    """A body to look at: structure, numbers and the sender's own settings, but no text of a person."""
+    """A body to look at: structure, short numbers and the sender's own settings, but no text of a person."""
     if isinstance(body, Mapping):
-        return {key: masked(value, f"{path}.{key}" if path else str(key)) for key, value in body.items()}
+        return {label(str(key)): masked(value, f"{path}.{key}" if path else str(key)) for key, value in body.items()}
     if isinstance(body, list):
         return [masked(item, path) for item in body]
-    if path in SHOWN or not isinstance(body, str):
+    if body is None or isinstance(body, bool):
         return body
+    if not isinstance(body, str):
+        digits = sum(character.isdigit() for character in str(body))
+        return body if digits <= MOST_DIGITS_SHOWN else f"<number, {digits} digits>"
+    if path in SHOWN:
+        return event_label(body) if path == "event.name" else label(body)
     kind = "e-mail" if _EMAIL_LIKE.fullmatch(body) else "phone" if _PHONE_LIKE.fullmatch(body) else "text"
     return f"<{kind}, {len(body)} characters>"
+
+
+def _comparable(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def _spellings(value: str) -> Iterator[str]:
+    """A value as a server may quote it: plain, or out of JSON, HTML or a URL."""
+    plain = _comparable(value)
+    yield plain
+    yield json.dumps(plain)[1:-1]
+    yield json.dumps(plain, ensure_ascii=False)[1:-1]
+    yield html.escape(plain)
+    yield quote(plain, safe="")
+    yield quote_plus(plain)
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

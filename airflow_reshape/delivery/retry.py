@@ -1,8 +1,9 @@
-"""When to try again, and when to give up. Pure: time and randomness come in as arguments."""
+"""How long to wait before trying again. Pure: time and randomness come in as arguments."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from random import Random
 
@@ -28,11 +29,12 @@ class RetryPolicy:
         :param attempt: number of the attempt that failed, from 1.
         :param retry_after: seconds that the server asks for, a minimum, or None.
         """
-        ceiling = min(self.longest_delay, self.first_delay * 2 ** (attempt - 1))
-        jittered = random.uniform(0, ceiling)
-        if retry_after is None:
-            return jittered
-        return min(retry_after, self.longest_retry_after) + jittered
+        ceiling = min(self.longest_delay, self.first_delay * 2 ** min(attempt - 1, 64))
+        return self.asked(retry_after) + random.uniform(0, ceiling)
+
+    def asked(self, retry_after: float | None) -> float:
+        """The part of a Retry-After that is obeyed, in seconds."""
+        return min(retry_after or 0.0, self.longest_retry_after)
 
 
 def retry_after_seconds(header: str | None, now: float) -> float | None:
@@ -47,46 +49,9 @@ def retry_after_seconds(header: str | None, now: float) -> float | None:
     try:
         if header.isdecimal():
             return float(header)
-        return max(0.0, parsedate_to_datetime(header).timestamp() - now)
-    except (ValueError, TypeError, OverflowError):
+        date = parsedate_to_datetime(header)
+        if date.tzinfo is None:  # "-0000", or no zone: UTC, as in every HTTP date
+            date = date.replace(tzinfo=UTC)
+        return max(0.0, date.timestamp() - now)
+    except (ValueError, TypeError, OverflowError, IndexError):
         return None
-
-
-@dataclass(slots=True)
-class Trouble:
-    """Tells a bad event from a bad server, by what happened to the others.
-
-    :param refusals_to_stop: distinct events refused (403, 404) in a row that make it the connection's fault.
-    :param failures_for_outage: distinct events failing without a success between that make it an outage.
-    """
-
-    refusals_to_stop: int = 3
-    failures_for_outage: int = 3
-    successes: int = 0
-    _failing: set[int] = field(default_factory=set)
-    _refused: set[int] = field(default_factory=set)
-
-    def succeeded(self) -> None:
-        """An event was delivered, or rejected for itself: the server works."""
-        self.successes += 1
-        self._failing.clear()
-        self._refused.clear()
-
-    def failed(self, position: int) -> None:
-        """An attempt failed in a way that is tried again."""
-        self._failing.add(position)
-
-    def refused(self, position: int) -> bool:
-        """An event got 403 or 404; True if the connection is to blame."""
-        self._refused.add(position)
-        return self.successes == 0 or len(self._refused) >= self.refusals_to_stop
-
-    def is_outage(self, successes_before: int, connected: bool) -> bool:
-        """Whether an event that used up its attempts met an outage.
-
-        :param successes_before: :attr:`successes` at the event's first attempt.
-        :param connected: the last attempt reached the server.
-        """
-        if self.successes > successes_before:
-            return False
-        return not connected or self.successes == 0 or len(self._failing) >= self.failures_for_outage

@@ -1,48 +1,45 @@
 """The engine: leads from the caller's thread become outcomes.
 
 Two threads. The caller's reads the source (a cursor or a generator may belong to its thread, and signals arrive
-there) and hands chunks of rows to a bounded queue. A daemon thread runs an event loop, in which rows are mapped,
+there) and hands chunks of rows to a bounded inbox. A daemon thread runs an event loop, in which rows are mapped,
 guarded and sent. An event loop in the main thread would swallow the task's execution timeout.
 
-Mechanism only: what an answer means (:mod:`.verdict`), when to try again (:mod:`.retry`), who may be sent
-(:mod:`.guards`) and how many at a time come in from outside.
+Mechanism only: what an answer means (:mod:`.verdict`), whose fault a failure is (:mod:`.trouble`), how long to wait
+(:mod:`.retry`), who may be sent (:mod:`.guards`) and how many at a time come in from outside.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import CancelledError as CancelledFuture
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import Enum
 from random import Random
-from typing import Any
 
 from airflow_reshape.delivery.guards import Guards, stopped_by
+from airflow_reshape.delivery.inbox import Inbox
 from airflow_reshape.delivery.outcome import Kind, Outcome
 from airflow_reshape.delivery.privacy import redacted
-from airflow_reshape.delivery.retry import RetryPolicy, Trouble, retry_after_seconds
+from airflow_reshape.delivery.retry import RetryPolicy, retry_after_seconds
 from airflow_reshape.delivery.tally import Tally
 from airflow_reshape.delivery.transport import Answer, Transport, TransportFailure
-from airflow_reshape.delivery.verdict import Action, Verdict, judge, judge_failure
+from airflow_reshape.delivery.trouble import Next, Trial, Trouble
+from airflow_reshape.delivery.verdict import FOR_ALL, Action, Verdict, judge, judge_failure
 from airflow_reshape.events.prepared import InvalidLead, Prepared, PreparedEvent, SkippedLead
 from airflow_reshape.events.wire import to_bytes
 
-log = logging.getLogger(__name__)
-
 DRAIN_SECONDS = 2.0
 """A task is killed 5 seconds after it was asked to stop; requests in flight get this long of them."""
-CHUNKS_AHEAD = 2
+SECONDS_TO_END = 1.0
+LEADS_AHEAD = 256
+"""Leads read and not settled, or eight times the concurrency if that is more: what bounds memory."""
 ROWS_WITHOUT_PAUSE = 20
-LIVENESS_SECONDS = 1.0
 
 
 class Stop(Enum):
@@ -52,6 +49,8 @@ class Stop(Enum):
     CONFIGURATION = "configuration"
     OUTAGE = "outage"
     REQUESTED = "requested"
+    ERROR = "error"
+    """A bug; :meth:`Sender.send` raises it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +79,27 @@ class SendResult:
     seconds: float
 
 
+class UnexpectedError(RuntimeError):
+    """A bug, of this package or of a function given to it. The text tells where, never what a lead holds."""
+
+
 @dataclass(slots=True)
 class _Pending:
     position: int
     event: PreparedEvent
-    attempts: int = 0
+    trial: Trial = field(default_factory=Trial)
     in_doubt: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    request: int
+    verdict: Verdict
+    answer: Answer | None
+
+
 class Sender:
-    """Sends one stream of leads.
+    """Sends one stream of leads; make a new one for the next.
 
     :param transport: sends one body.
     :param prepare: makes an event of a row, or tells why there is none; never raises for a row.
@@ -129,11 +139,28 @@ class Sender:
         self._random = random or Random()  # noqa: S311  # jitter, no secret
         self._now = now
         self._drain_seconds = drain_seconds
+        self._inbox = Inbox()
+        self._position = 0
         self._halt: Halt | None = None
+        self._bug: Exception | None = None
+        self._stop_asked = False
+        self._draining = False
         self._paused_until = 0.0  # loop time
         self._lanes: dict[object, deque[_Pending]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._workers: set[asyncio.Task[None]] = set()
+        self._in_flight: set[asyncio.Task[None]] = set()
+        self._undecided: list[Outcome] = []
+        self._follows: dict[Action, Callable[[_Pending, _Attempt], float | None]] = {
+            Action.DELIVERED: self._delivered,
+            Action.REJECTED: self._rejected,
+            Action.REFUSED: self._refused,
+            Action.RETRY: self._failed,
+            Action.BUSY: self._failed,
+            Action.STOP_CREDENTIALS: self._stopped,
+            Action.STOP_CONFIGURATION: self._stopped,
+        }
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._opened: Future[None] = Future()
         self._finished: Future[None] = Future()
 
     # The caller's thread
@@ -142,126 +169,142 @@ class Sender:
         """Send all leads of a source; returns when each has its outcome.
 
         :param chunks: the rows, in lists; read in this thread, only as fast as they are sent.
+        :raises TransportUnusable: the transport cannot be opened; nothing was read.
+        :raises UnexpectedError: a bug.
         :raises BaseException: what is not an ``Exception`` (the task's execution timeout, an interrupt), after
-            requests in flight were given :attr:`drain_seconds`.
+            requests in flight were given ``drain_seconds``.
         """
         started = time.monotonic()
-        source_error: Exception | None = None
-        self._start()
         try:
-            try:
-                for chunk in chunks:
-                    if not self._hand_over(chunk):
-                        break
-            except Exception as error:  # noqa: BLE001  # what was read before must be settled first
-                source_error = error
-            self._hand_over(None)
-            self._wait(self._finished)
+            self._start()
+            read_all, source_error = self._read(chunks)
+            self._inbox.end()
+            self._finished.result()
         except BaseException:
             self.stop()
-            with contextlib.suppress(Exception):  # what ends the task is already on its way
-                self._finished.result(timeout=self._drain_seconds + LIVENESS_SECONDS)
+            self._inbox.end()
+            wait((self._finished,), timeout=self._drain_seconds + SECONDS_TO_END)
+            _closing_error(chunks)
             raise
-        finally:
-            close = getattr(chunks, "close", None)
-            if close is not None:
-                close()
+        for chunk in self._inbox.left():
+            self._leave(chunk)
+        if self._bug is not None:
+            raise self._bug
         self._tally.check_balance()
-        return SendResult(self._tally, self._halt, source_error, time.monotonic() - started)
+        # A stop that came when all was done changed nothing.
+        halt = None if read_all and not self._tally.kinds[Kind.UNSENT] else self._halt
+        return SendResult(self._tally, halt, source_error, time.monotonic() - started)
 
     def stop(self) -> None:
-        """Ask the send to end. Safe in a signal handler: it takes no lock and waits for nothing."""
+        """Ask the send to end, also before it began. Safe in a signal handler: takes no lock, waits for nothing."""
+        self._stop_asked = True
         loop = self._loop
         if loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended by itself
                 loop.call_soon_threadsafe(self._request_stop)
 
     def _start(self) -> None:
-        ready: Future[None] = Future()
-        thread = threading.Thread(target=self._thread, args=(ready,), name="reshape-sender", daemon=True)
-        thread.start()
-        self._wait(ready)
+        threading.Thread(target=self._thread, name="reshape-sender", daemon=True).start()
+        self._opened.result()
 
-    def _thread(self, ready: Future[None]) -> None:
+    def _read(self, chunks: Iterable[Sequence[object]]) -> tuple[bool, Exception | None]:
+        """Hand the source's rows over; whether that was all of them, and what the source raised."""
+        source_error: Exception | None = None
+        read_all = False
         try:
-            asyncio.run(self._run(ready))
-        except BaseException as error:  # noqa: BLE001  # it must reach the caller's thread
-            for future in (ready, self._finished):
-                if not future.done():
-                    future.set_exception(error)
-        else:
-            self._finished.set_result(None)
+            if not self._is_halted():
+                for chunk in chunks:
+                    self._inbox.put(chunk)
+                    if self._is_halted():
+                        break
+                else:
+                    read_all = True
+        except Exception as error:  # noqa: BLE001  # what was read before must be settled first
+            source_error = error
+        closing_error = _closing_error(chunks)
+        return read_all, source_error or closing_error
 
-    def _hand_over(self, chunk: Sequence[object] | None) -> bool:
-        """Queue a chunk (None: the end) when there is room; False once the send has halted."""
-        if self._finished.done():
-            self._finished.result()
-            return False
-        assert self._loop is not None
-        put = self._queue.put(chunk)
-        try:
-            self._wait(asyncio.run_coroutine_threadsafe(put, self._loop))
-        except (CancelledFuture, RuntimeError):  # the loop ended between the question and the call
-            put.close()
-            self._finished.result()
-            return False
-        return self._halt is None
+    def _is_halted(self) -> bool:
+        return self._halt is not None
 
-    def _wait(self, future: Future[None]) -> None:
-        """Wait for the other thread, but not for ever if it has ended."""
-        while not future.done():
-            with contextlib.suppress(FutureTimeout):
-                return future.result(timeout=LIVENESS_SECONDS)
-            if self._finished.done() and not future.done():
-                return self._finished.result()
-        return future.result()
+    def _leave(self, rows: Iterable[object]) -> None:
+        """Count rows that came after the end."""
+        for _ in rows:
+            self._position += 1
+            self._tally.read += 1
+            self._record(Outcome(Kind.UNSENT, self._position, None, self._stopped_by()))
 
     # The event loop's thread
 
-    async def _run(self, ready: Future[None]) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._queue: asyncio.Queue[Sequence[object] | None] = asyncio.Queue(CHUNKS_AHEAD)
+    def _thread(self) -> None:
+        try:
+            asyncio.run(self._main())
+        except BaseException as error:  # noqa: BLE001  # it must reach the caller's thread
+            self._finish(error)
+
+    async def _main(self) -> None:
+        try:
+            await self._run()
+        except BaseException as error:  # noqa: BLE001  # as above
+            self._stop_with(Halt(Stop.ERROR, type(error).__name__))
+            self._finish(error)
+        else:
+            # Not after asyncio.run: it waits for name lookups, which cannot be cancelled.
+            self._finish(None)
+
+    def _finish(self, error: BaseException | None) -> None:
+        self._inbox.close()
+        for future in (self._opened, self._finished):
+            if not future.done():
+                if error is None:
+                    future.set_result(None)
+                else:
+                    future.set_exception(error)
+
+    async def _run(self) -> None:
         self._halted = asyncio.Event()
         self._window = asyncio.Semaphore(self._concurrency)
-        # Leads read but not settled: what bounds memory. Events of one lead wait for each other in here.
-        self._room = asyncio.Semaphore(max(256, 8 * self._concurrency))
+        self._room = asyncio.Semaphore(max(LEADS_AHEAD, 8 * self._concurrency))
+        self._inbox.open()
+        self._loop = asyncio.get_running_loop()
+        if self._stop_asked:
+            self._request_stop()
         async with self._transport:
-            ready.set_result(None)
-            await self._take_in()
-            await self._settle_all()
+            self._opened.set_result(None)
+            try:
+                await self._take_in()
+            except Exception as error:  # noqa: BLE001  # what is in flight is settled first
+                self._found_bug(error, "reading")
+            while self._workers:
+                await asyncio.wait(self._workers)
+            self._decide(Kind.UNSENT if self._halt else Kind.REJECTED)
 
     async def _take_in(self) -> None:
-        position = 0
-        while (chunk := await self._next_chunk()) is not None:
+        while (chunk := await self._inbox.take()) is not None:
             for row in chunk:
-                position += 1
-                if position % ROWS_WITHOUT_PAUSE == 0:
-                    await asyncio.sleep(0)  # answers to requests in flight are waiting
+                if self._is_halted():
+                    self._leave((row,))
+                    continue
+                self._position += 1
                 self._tally.read += 1
-                lead = self._prepare(row)
-                if not isinstance(lead, PreparedEvent):
-                    self._record(_unprepared(position, lead))
-                elif why := stopped_by(lead, self._guards, self._now()):
-                    self._record(Outcome(Kind.SKIPPED, position, lead, why))
-                else:
-                    await self._admit(_Pending(position, lead))
+                if self._position % ROWS_WITHOUT_PAUSE == 0:
+                    await asyncio.sleep(0)  # answers to requests in flight are waiting
+                await self._take(self._position, row)
 
-    async def _next_chunk(self) -> Sequence[object] | None:
-        """The next chunk; None at the end, or when the send has halted and nothing more was handed over."""
-        if self._queue.empty() and self._halt is None:
-            chunk, halted = (
-                asyncio.ensure_future(self._queue.get()),
-                asyncio.ensure_future(self._halted.wait()),
-            )
-            await asyncio.wait((chunk, halted), return_when=asyncio.FIRST_COMPLETED)
-            halted.cancel()
-            if chunk.done():
-                return chunk.result()
-            chunk.cancel()
+    async def _take(self, position: int, row: object) -> None:
         try:
-            return self._queue.get_nowait()
-        except asyncio.QueueEmpty:
-            return None
+            lead = self._prepare(row)
+            why = stopped_by(lead, self._guards, self._now()) if isinstance(lead, PreparedEvent) else None
+        except BaseException as error:  # noqa: BLE001  # the other leads are settled first
+            self._found_bug(error, f"preparing lead no. {position}")
+            self._record(Outcome(Kind.UNSENT, position, None, self._stopped_by()))
+            return
+        if not isinstance(lead, PreparedEvent):
+            self._record(_unprepared(position, lead))
+        elif why:
+            self._record(Outcome(Kind.SKIPPED, position, lead, why))
+        else:
+            await self._admit(_Pending(position, lead))
 
     async def _admit(self, pending: _Pending) -> None:
         await self._room.acquire()
@@ -273,100 +316,108 @@ class Sender:
         lane = deque((pending,))
         if key is not None:
             self._lanes[key] = lane
-        task = asyncio.create_task(self._work_off(key, lane))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        worker = asyncio.create_task(self._work_off(key, lane))
+        self._workers.add(worker)
+        worker.add_done_callback(self._workers.discard)
 
     async def _work_off(self, key: object, lane: deque[_Pending]) -> None:
         """Settle the events of one lead, one after the other."""
         while lane:
             pending = lane[0]
             try:
-                outcome = await self._settle(pending)
+                await self._settle(pending)
             except asyncio.CancelledError:
-                outcome = self._unsent(pending)
-            lane.popleft()
-            self._record(outcome)
-            self._room.release()
+                self._stop_with(Halt(Stop.ERROR, "cancelled"))  # unless the drain is over
+                self._record(self._unsent(pending))
+            except BaseException as error:  # noqa: BLE001  # the other leads are settled first
+                self._found_bug(error, f"sending lead no. {pending.position}")
+                self._record(self._unsent(pending))
+            finally:
+                lane.popleft()
+                self._room.release()
         if key is not None:
             del self._lanes[key]
 
-    async def _settle_all(self) -> None:
-        while self._tasks:
-            await asyncio.wait(self._tasks)
-
-    async def _settle(self, pending: _Pending) -> Outcome:
+    async def _settle(self, pending: _Pending) -> None:
         """Try until there is an outcome."""
         body = to_bytes(pending.event.body)
-        successes_before = self._trouble.successes
         while True:
             async with self._window:
                 await self._pause()
-                if self._halt is not None:
-                    return self._unsent(pending)
-                verdict, answer, failure = await self._attempt(pending, body)
-            outcome = self._conclude(pending, verdict, answer)
-            if outcome is not None:
-                return outcome
-            self._trouble.failed(pending.position)
-            if pending.attempts >= self._retry.most_attempts:
-                return self._exhausted(pending, verdict, answer, successes_before, failure)
-            asked = retry_after_seconds(answer.retry_after, self._now().timestamp()) if answer else None
-            delay = self._retry.delay(pending.attempts, asked, self._random)
-            if asked:
-                self._hold_everyone(min(asked, self._retry.longest_retry_after))
+                if self._is_halted():
+                    self._record(self._unsent(pending))
+                    return
+                attempt = await self._attempt(pending, body)
+            delay = self._follows[attempt.verdict.action](pending, attempt)
+            if delay is None:
+                return
             await self._sleep(delay)
 
-    async def _attempt(self, pending: _Pending, body: bytes) -> tuple[Verdict, Answer | None, str | None]:
-        pending.attempts += 1
+    async def _attempt(self, pending: _Pending, body: bytes) -> _Attempt:
+        request = self._trouble.begins()
+        pending.trial.attempts += 1
         doubted = pending.in_doubt
         pending.in_doubt = True  # also if this is cancelled
+        worker = asyncio.current_task()
+        assert worker is not None
+        self._in_flight.add(worker)
         try:
             answer = await self._transport.post(body)
         except TransportFailure as error:
-            pending.in_doubt = doubted or error.kind in ("timeout", "reset")
-            return judge_failure(error.kind), None, error.kind
+            pending.in_doubt = doubted or error.sent
+            return _Attempt(request, judge_failure(error.kind), None)
+        finally:
+            self._in_flight.discard(worker)
         pending.in_doubt = doubted
-        return judge(answer), answer, None
+        return _Attempt(request, judge(answer), answer)
 
-    def _conclude(self, pending: _Pending, verdict: Verdict, answer: Answer | None) -> Outcome | None:
-        """The outcome that a verdict means, or None to try again."""
-        action = verdict.action
-        if action is Action.REFUSED:
-            blame = self._trouble.refused(pending.position)
-            action = Action.STOP_CONFIGURATION if blame else Action.REJECTED
-            if blame:
-                verdict = verdict._replace(
-                    reason=f"{verdict.reason}: host, path, script_id or token of the connection is wrong"
-                )
-        if action is Action.DELIVERED:
-            self._trouble.succeeded()
-            return self._outcome(Kind.DELIVERED, pending, None, answer, verdict)
-        if action is Action.REJECTED:
-            if verdict.action is Action.REJECTED:
-                self._trouble.succeeded()
-            return self._outcome(Kind.REJECTED, pending, verdict.reason, answer, verdict)
-        if action in STOPS:
-            self._stop_with(Halt(STOPS[action], verdict.reason))
-            return self._unsent(pending)
-        return None
+    # What follows from a verdict. Each records the outcome and returns None, or returns the seconds to wait.
 
-    def _exhausted(
-        self,
-        pending: _Pending,
-        verdict: Verdict,
-        answer: Answer | None,
-        successes_before: int,
-        failure: str | None,
-    ) -> Outcome:
-        if self._trouble.is_outage(successes_before, connected=failure != "connect"):
+    def _delivered(self, pending: _Pending, attempt: _Attempt) -> None:
+        self._trouble.succeeded(attempt.request)
+        self._decide(Kind.REJECTED)
+        pending.in_doubt = False
+        self._record(self._outcome(Kind.DELIVERED, pending, attempt))
+
+    def _rejected(self, pending: _Pending, attempt: _Attempt) -> None:
+        self._trouble.succeeded(attempt.request)
+        self._decide(Kind.REJECTED)
+        self._record(self._outcome(Kind.REJECTED, pending, attempt, attempt.verdict.reason))
+
+    def _refused(self, pending: _Pending, attempt: _Attempt) -> None:
+        reason = attempt.verdict.reason
+        if self._trouble.refused(pending.position):
+            why = f"{reason}: host, path, script_id or token of the connection is wrong"
+            self._stop_with(Halt(Stop.CONFIGURATION, why))
+            self._record(self._unsent(pending))
+        else:
+            # Rejected if the server takes another, unsent if it turns out to be the connection's fault.
+            self._undecided.append(self._outcome(Kind.REJECTED, pending, attempt, reason))
+
+    def _stopped(self, pending: _Pending, attempt: _Attempt) -> None:
+        self._stop_with(Halt(STOPS[attempt.verdict.action], attempt.verdict.reason))
+        self._record(self._unsent(pending))
+
+    def _failed(self, pending: _Pending, attempt: _Attempt) -> float | None:
+        verdict, answer, trial = attempt.verdict, attempt.answer, pending.trial
+        may_be_its_fault = verdict.action is not Action.BUSY
+        follows = self._trouble.failed(pending.position, trial, may_be_its_fault, self._retry.most_attempts)
+        if follows is Next.GIVE_UP:
+            self._record(self._outcome(Kind.REJECTED, pending, attempt, f"gave up: {verdict.reason}"))
+            return None
+        if follows is Next.OUTAGE:
             self._stop_with(Halt(Stop.OUTAGE, f"the server does not take events: {verdict.reason}"))
-            return self._unsent(pending)
-        return self._outcome(Kind.REJECTED, pending, f"gave up: {verdict.reason}", answer, verdict)
+            self._record(self._unsent(pending))
+            return None
+        asked = retry_after_seconds(answer.retry_after, self._now().timestamp()) if answer else None
+        if answer and asked and answer.status in FOR_ALL:
+            self._hold_everyone(self._retry.asked(asked))
+        return self._retry.delay(trial.attempts, asked, self._random)
 
-    def _outcome(
-        self, kind: Kind, pending: _Pending, why: str | None, answer: Answer | None, verdict: Verdict
-    ) -> Outcome:
+    # Outcomes
+
+    def _outcome(self, kind: Kind, pending: _Pending, attempt: _Attempt, why: str | None = None) -> Outcome:
+        answer, verdict = attempt.answer, attempt.verdict
         return Outcome(
             kind,
             pending.position,
@@ -374,8 +425,8 @@ class Sender:
             why,
             status=answer.status if answer else None,
             detail=redacted(verdict.detail, pending.event.body) if verdict.detail else None,
-            attempts=pending.attempts,
-            in_doubt=pending.in_doubt and kind is not Kind.DELIVERED,
+            attempts=pending.trial.attempts,
+            in_doubt=pending.in_doubt,
         )
 
     def _unsent(self, pending: _Pending) -> Outcome:
@@ -383,37 +434,61 @@ class Sender:
             Kind.UNSENT,
             pending.position,
             pending.event,
-            self._halt.stop.value if self._halt else Stop.REQUESTED.value,
-            attempts=pending.attempts,
+            self._stopped_by(),
+            attempts=pending.trial.attempts,
             in_doubt=pending.in_doubt,
         )
 
+    def _stopped_by(self) -> str:
+        return (self._halt.stop if self._halt else Stop.ERROR).value
+
+    def _decide(self, kind: Kind) -> None:
+        """Record the refused events whose outcome was open."""
+        undecided, self._undecided = self._undecided, []
+        for outcome in undecided:
+            if kind is Kind.UNSENT:
+                outcome = replace(outcome, kind=kind, why=self._stopped_by())
+            self._record(outcome)
+
     def _record(self, outcome: Outcome) -> None:
-        self._tally.record(outcome)
+        try:
+            self._tally.record(outcome)
+        except Exception as error:  # noqa: BLE001  # whoever waits for this lead must not wait for ever
+            self._found_bug(error, f"counting lead no. {outcome.position}")
+
+    # Stopping and pausing
 
     def _request_stop(self) -> None:
         self._stop_with(Halt(Stop.REQUESTED, "the task was asked to stop"))
+        if not self._draining and self._loop is not None:
+            self._draining = True
+            self._loop.call_later(self._drain_seconds, self._abandon)
 
     def _stop_with(self, halt: Halt) -> None:
         if self._halt is None:
             self._halt = halt
             self._halted.set()
-            if halt.stop is Stop.REQUESTED and self._loop is not None:
-                self._loop.call_later(self._drain_seconds, self._abandon)
+            self._inbox.hurry()
 
     def _abandon(self) -> None:
         """Give up what is still in flight; its events are unsent, in doubt."""
-        for task in self._tasks:
-            task.cancel()
+        for worker in self._in_flight:
+            worker.cancel()
+
+    def _found_bug(self, error: BaseException, where: str) -> None:
+        if self._bug is None:
+            # The error's own text may quote a lead; where it came from is in the traceback.
+            bug = UnexpectedError(f"{type(error).__name__} while {where}: please report this as a bug")
+            self._bug = bug.with_traceback(error.__traceback__)
+        self._stop_with(Halt(Stop.ERROR, type(error).__name__))
 
     def _hold_everyone(self, seconds: float) -> None:
-        """The server asked for a pause: it means all of us, not this event only."""
         assert self._loop is not None
         self._paused_until = max(self._paused_until, self._loop.time() + seconds)
 
     async def _pause(self) -> None:
         assert self._loop is not None
-        while self._halt is None and (left := self._paused_until - self._loop.time()) > 0:
+        while not self._is_halted() and (left := self._paused_until - self._loop.time()) > 0:
             await self._sleep(left)
 
     async def _sleep(self, seconds: float) -> None:
@@ -425,8 +500,19 @@ class Sender:
 STOPS = {Action.STOP_CREDENTIALS: Stop.CREDENTIALS, Action.STOP_CONFIGURATION: Stop.CONFIGURATION}
 
 
-def _unprepared(position: int, lead: Any) -> Outcome:
+def _unprepared(position: int, lead: InvalidLead | SkippedLead) -> Outcome:
     if isinstance(lead, InvalidLead):
         return Outcome(Kind.INVALID, position, lead, "invalid")
-    assert isinstance(lead, SkippedLead)
     return Outcome(Kind.SKIPPED, position, lead, lead.why)
+
+
+def _closing_error(chunks: Iterable[Sequence[object]]) -> Exception | None:
+    """Close a source that can be closed; what that raised, or None."""
+    close = getattr(chunks, "close", None)
+    if close is None:
+        return None
+    try:
+        close()
+    except Exception as error:  # noqa: BLE001  # told by the caller, if there is nothing worse to tell
+        return error
+    return None

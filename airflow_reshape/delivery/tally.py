@@ -9,13 +9,24 @@ from datetime import datetime
 from typing import Any
 
 from airflow_reshape.delivery.outcome import Kind, Outcome
-from airflow_reshape.delivery.privacy import label, masked
+from airflow_reshape.delivery.privacy import event_label, label, masked
 from airflow_reshape.events.prepared import InvalidLead, PreparedEvent
 
 MOST_STAGES = 50
 MOST_EXAMPLES = 5
 MOST_PAYLOADS = 3
 OTHER_STAGES = "(other stages)"
+MOST_EVENTS = 50
+OTHER_EVENTS = "(other events)"
+# Field names come from columns, but also from the keys of nested data: there may be any number of them.
+MOST_REASONS = 200
+OTHER_REASONS = "(others)"
+# The others (cookies, products …) have keys of their own in every lead.
+PARTS_OF_KNOWN_FIELDS = frozenset({"event", "context", "user", "consent"})
+
+
+def _count(counter: Counter[str], name: str) -> None:
+    counter[name if name in counter or len(counter) < MOST_REASONS else OTHER_REASONS] += 1
 
 
 class BalanceError(AssertionError):
@@ -65,11 +76,15 @@ class Tally:
         self.in_doubt += outcome.in_doubt
         lead = outcome.lead
         name = lead.name if lead is not None else None
-        counts = self.by_event.setdefault(name or "(unknown)", Counter())
-        counts[outcome.kind.value] += 1
+        shown = self._shown_event(name)
+        self.by_event.setdefault(shown, Counter())[outcome.kind.value] += 1
         if lead is not None:
-            self._record_stage(lead.stage, outcome, name)
+            self._record_stage(lead.stage, outcome, shown if name else None)
         getattr(self, f"_record_{outcome.kind.value}")(outcome)
+
+    def _shown_event(self, name: str | None) -> str:
+        shown = event_label(name) if name else "(unknown)"
+        return shown if shown in self.by_event or len(self.by_event) < MOST_EVENTS else OTHER_EVENTS
 
     def _record_stage(self, stage: str | None, outcome: Outcome, name: str | None) -> None:
         if stage is None:
@@ -83,13 +98,17 @@ class Tally:
     def _record_delivered(self, outcome: Outcome) -> None:
         lead = outcome.lead
         assert isinstance(lead, PreparedEvent)
-        self.days.setdefault(lead.name, Counter())[self.day_of(lead.occurred_at)] += 1
-        self.sent_without.update({problem.field for problem in lead.left_out})
-        self.cleaned.update({problem.field for problem in lead.cleaned})
-        self.doubtful.update({problem.field for problem in lead.doubtful})
+        self.days.setdefault(self._shown_event(lead.name), Counter())[self.day_of(lead.occurred_at)] += 1
+        for counter, problems in (
+            (self.sent_without, lead.left_out),
+            (self.cleaned, lead.cleaned),
+            (self.doubtful, lead.doubtful),
+        ):
+            for name in {label(problem.field) for problem in problems}:
+                _count(counter, name)
         self.defaulted.update(lead.defaulted)
         for part, content in lead.body.items():
-            if isinstance(content, Mapping):
+            if part in PARTS_OF_KNOWN_FIELDS and isinstance(content, Mapping):
                 self.fields_found.update(f"{part}.{name}" for name in content)
             else:
                 self.fields_found[part] += 1
@@ -101,8 +120,9 @@ class Tally:
 
     def _record_invalid(self, outcome: Outcome) -> None:
         assert isinstance(outcome.lead, InvalidLead)
-        problems = [str(problem) for problem in outcome.lead.problems]
-        self.invalid_by.update(dict.fromkeys(problems, 1))
+        problems = [f"{label(problem.field)}: {problem.rule}" for problem in outcome.lead.problems]
+        for problem in dict.fromkeys(problems):
+            _count(self.invalid_by, problem)
         self._keep_example(outcome, "; ".join(problems))
 
     def _record_skipped(self, outcome: Outcome) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -12,6 +13,11 @@ import aiohttp
 
 # What the vendor may say in an answer fits in here; more is a wrong host's page.
 LARGEST_ANSWER = 64 * 1024
+# A host that does not answer the connection attempt within this will not do so in the rest of the timeout.
+CONNECT_SECONDS = 10.0
+HIDDEN_TOKEN = "<token>"  # noqa: S105
+# A shorter one may be part of an ordinary word.
+SHORTEST_HIDDEN_TOKEN = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +30,7 @@ class Destination:
     :param token: access token; part of a header, never shown.
     :param timeout: seconds for one request, from connecting to the last byte.
     :param verify: check the server's certificate.
-    :param ca_path: file with the certificate authorities to trust instead of the system's, or None.
+    :param ca_path: file or folder with the certificate authorities to trust instead of the system's, or None.
     :param proxy: URL of an HTTP proxy, or None.
     """
 
@@ -57,16 +63,29 @@ class Answer:
 class TransportFailure(Exception):
     """No answer came.
 
-    :param kind: ``connect`` (nothing was sent), ``timeout``, ``reset`` (sent perhaps), ``certificate``.
+    :param kind: ``connect``, ``name``, ``tls``, ``proxy``, ``certificate`` (nothing was sent), ``timeout``,
+        ``reset`` (sent perhaps).
     """
 
     def __init__(self, kind: str) -> None:
         super().__init__(kind)
         self.kind = kind
 
+    @property
+    def sent(self) -> bool:
+        """Whether the request may have reached the server."""
+        return self.kind in ("timeout", "reset")
+
+
+class TransportUnusable(Exception):
+    """The transport cannot be opened as it is set up; the text holds the cure."""
+
 
 class Transport(Protocol):
-    """Sends one body. Opened once for a send, used by many tasks of one event loop."""
+    """Sends one body. Opened once for a send, used by many tasks of one event loop.
+
+    Opening may raise :class:`TransportUnusable`.
+    """
 
     async def __aenter__(self) -> Self: ...
 
@@ -95,12 +114,17 @@ class AiohttpTransport:
         self._destination = destination
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
+        # With each request, not the session's: aiohttp shows those to a proxy, in clear, when it asks for a tunnel.
+        self._headers = {"Content-Type": "application/json", "X-Dre-Access-Token": destination.token}
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._connections, ssl=_tls(self._destination)),
-            timeout=aiohttp.ClientTimeout(total=self._destination.timeout),
-            headers={"Content-Type": "application/json", "X-Dre-Access-Token": self._destination.token},
+            timeout=aiohttp.ClientTimeout(
+                total=self._destination.timeout,
+                # Less than the total: else nobody could tell whether something was sent.
+                sock_connect=min(CONNECT_SECONDS, self._destination.timeout * 0.8),
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
         return self
@@ -116,7 +140,11 @@ class AiohttpTransport:
         assert self._session is not None, "open the transport first"
         try:
             async with self._session.post(
-                self._destination.url, data=body, allow_redirects=False, proxy=self._destination.proxy
+                self._destination.url,
+                data=body,
+                headers=self._headers,
+                allow_redirects=False,
+                proxy=self._destination.proxy,
             ) as response:
                 content = await _bounded(response)
                 headers = response.headers
@@ -125,10 +153,15 @@ class AiohttpTransport:
                     content_type=response.content_type if "Content-Type" in headers else "",
                     retry_after=headers.get("Retry-After"),
                     location=headers.get("Location"),
-                    text=content.decode("utf-8", "replace"),
+                    text=self._without_token(content.decode("utf-8", "replace")),
                 )
         except Exception as error:  # noqa: BLE001  # unknown ones are raised on
             raise TransportFailure(_kind(error)) from None  # its text may quote the request
+
+    def _without_token(self, text: str) -> str:
+        """A server may quote the headers that it refuses."""
+        token = self._destination.token
+        return text.replace(token, HIDDEN_TOKEN) if len(token) >= SHORTEST_HIDDEN_TOKEN else text
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes:
@@ -143,8 +176,10 @@ FAILURE_KINDS: tuple[tuple[type[BaseException], str], ...] = (
     (aiohttp.ClientConnectorCertificateError, "certificate"),
     (aiohttp.ServerFingerprintMismatch, "certificate"),
     (aiohttp.ConnectionTimeoutError, "connect"),
-    (aiohttp.ClientProxyConnectionError, "connect"),
-    (aiohttp.ClientHttpProxyError, "connect"),
+    (aiohttp.ClientProxyConnectionError, "proxy"),
+    (aiohttp.ClientHttpProxyError, "proxy"),
+    (aiohttp.ClientConnectorDNSError, "name"),
+    (aiohttp.ClientConnectorSSLError, "tls"),
     (aiohttp.ClientConnectorError, "connect"),
     (asyncio.TimeoutError, "timeout"),
     (aiohttp.ClientError, "reset"),
@@ -162,6 +197,13 @@ def _kind(error: Exception) -> str:
 def _tls(destination: Destination) -> ssl.SSLContext | bool:
     if not destination.verify:
         return False
-    if destination.ca_path:
-        return ssl.create_default_context(cafile=destination.ca_path)
-    return True
+    if not destination.ca_path:
+        return True
+    path = Path(destination.ca_path)
+    try:
+        if path.is_dir():
+            return ssl.create_default_context(capath=str(path))
+        return ssl.create_default_context(cafile=str(path))
+    except (OSError, ValueError) as error:  # an SSLError is an OSError
+        what = "holds no certificates in PEM" if isinstance(error, ssl.SSLError) else "cannot be read on this worker"
+        raise TransportUnusable(f"extra 'ca_path': the file {what}") from None

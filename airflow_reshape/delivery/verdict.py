@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 
 from airflow_reshape.delivery.transport import Answer
 
-LONGEST_DETAIL = 300
-
 
 class Action(Enum):
     """What to do about an event after one attempt."""
@@ -17,6 +15,8 @@ class Action(Enum):
     DELIVERED = "delivered"
     REJECTED = "rejected"
     RETRY = "retry"
+    BUSY = "busy"
+    """To be tried again as well, but nothing that an event could be blamed for."""
     REFUSED = "refused"
     """403 and 404: the connection's fault or the event's, decided by what happened to others."""
     STOP_CREDENTIALS = "credentials"
@@ -52,14 +52,20 @@ STATUS_TABLE = (
     ),
     _Row(401, 401, Action.STOP_CREDENTIALS, "the access token is refused: correct the connection's password"),
     _Row(403, 404, Action.REFUSED, "refused"),
+    _Row(407, 407, Action.STOP_CONFIGURATION, "the proxy wants a login: correct extra 'proxies'"),
     _Row(408, 408, Action.RETRY, "request timeout"),
     _Row(425, 425, Action.RETRY, "too early"),
-    _Row(429, 429, Action.RETRY, "too many requests"),
+    _Row(429, 429, Action.BUSY, "too many requests"),
     _Row(400, 499, Action.REJECTED, "refused by the server"),
     _Row(500, 599, Action.RETRY, "server error"),
 )
+# 429 and 503 speak of the server, not of the request (RFC 6585, 4; RFC 9110, 15.6.4): their Retry-After is for all.
+FOR_ALL = frozenset({429, 503})
 FAILURE_TABLE = {
-    "connect": Verdict(Action.RETRY, "no connection"),
+    "connect": Verdict(Action.BUSY, "no connection"),
+    "name": Verdict(Action.BUSY, "the host's name is not found"),
+    "tls": Verdict(Action.BUSY, "no TLS connection: does the host speak https on this port?"),
+    "proxy": Verdict(Action.BUSY, "no connection through the proxy: see extra 'proxies'"),
     "timeout": Verdict(Action.RETRY, "no answer in time"),
     "reset": Verdict(Action.RETRY, "connection lost"),
     "certificate": Verdict(
@@ -109,4 +115,4 @@ def _detail(said: Any, content_type: str) -> str | None:
         detail = "; ".join(str(item) for item in detail)
     if detail is None or content_type == "text/html":
         return None
-    return " ".join(str(detail).split())[:LONGEST_DETAIL]
+    return " ".join(str(detail).split())

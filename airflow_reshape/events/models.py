@@ -8,7 +8,7 @@ written is :mod:`airflow_reshape.events.wire`'s business.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
@@ -31,8 +31,10 @@ Text = Annotated[str, PlainValidator(formats.text, json_schema_input_type=str)]
 Number = Annotated[int | float, PlainValidator(formats.number, json_schema_input_type=float)]
 Flag = Annotated[bool, PlainValidator(formats.flag, json_schema_input_type=bool)]
 Currency = Annotated[str, PlainValidator(formats.currency, json_schema_input_type=str)]
-JsonValue = Annotated[Any, PlainValidator(formats.json_value)]
-Properties = Annotated[dict[str, JsonValue], BeforeValidator(formats.json_object)]
+PropertyValue = Annotated[Any, PlainValidator(formats.property_value)]
+Properties = Annotated[dict[str, PropertyValue], BeforeValidator(formats.properties)]
+Cookies = Annotated[dict[str, Text], BeforeValidator(formats.cookies)]
+ShopObjects = Annotated[list[dict[str, Any]], PlainValidator(formats.objects)]
 
 _STRICT = Rules()
 
@@ -49,7 +51,8 @@ def _rules(info: ValidationInfo) -> Rules:
 class Part(BaseModel):
     """A part of an event. Unknown fields are refused; neither errors nor ``repr`` show a value."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    # A part made elsewhere is read again by the rules of the send.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, revalidate_instances="always")
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         # Whoever logs or returns an event must not put a person into a log.
@@ -81,18 +84,18 @@ class Context(Part):
     @classmethod
     def _older_names(cls, given: Any) -> Any:
         given = formats.json_object(given)
-        if not isinstance(given, dict) or not cls.OLDER_NAMES.keys() & given.keys():
+        if not isinstance(given, Mapping) or not cls.OLDER_NAMES.keys() & given.keys():
             return given
         renamed = {name: value for name, value in given.items() if name not in cls.OLDER_NAMES}
         for older, name in cls.OLDER_NAMES.items():
-            if older in given:
-                renamed.setdefault(name, given[older])
+            if renamed.get(name) is None and older in given:
+                renamed[name] = given[older]
         return renamed
 
     @field_validator("environment", mode="before")
     @classmethod
     def _environment(cls, value: Any) -> Any:
-        return value.strip().lower() if isinstance(value, str) else value
+        return formats.text(value).lower() if isinstance(value, (str, bytes)) else value
 
     @field_validator("override_ip", mode="plain")
     @classmethod
@@ -124,12 +127,15 @@ def _contact(
     one_plain = one_plain or (reading is not None and reading.one_plain_contact)
     if value is None:
         return None
-    given = list(value) if isinstance(value, (list, tuple, set, frozenset)) else [value]
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        value = formats.json_object(value)  # an array column of a database without arrays
+    several = isinstance(value, (list, tuple, set, frozenset))
     read: list[str] = []
     problems = []
-    for item in given:
+    for item in value if several else (value,):
         try:
-            hashed = isinstance(item, str) and formats.SHA256.match(item.strip())
+            item = formats.decoded(item) if isinstance(item, bytes) else item
+            hashed = isinstance(item, str) and formats.SHA256.fullmatch(item.strip())
             if hashed and one_plain:
                 raise formats.broken("contact_hashed", "must be plain text, not a hash")
             contact = item.strip().lower() if hashed else plain(item)
@@ -146,7 +152,7 @@ def _contact(
         reading.left_out.extend(Problem(field, error.message()) for error in problems)
     if not read:
         return None
-    return read[0] if one_plain or not isinstance(value, (list, tuple, set, frozenset)) else read
+    return read if several and not one_plain else read[0]
 
 
 class User(Part):
@@ -244,19 +250,6 @@ class Consent(Part):
         return formats.json_object(given)
 
 
-def _cookies(given: Any) -> Any:
-    given = formats.json_object(given)
-    if not isinstance(given, list):
-        return given
-    try:
-        return {cookie["name"]: cookie["value"] for cookie in given}
-    except (TypeError, KeyError):
-        raise formats.broken("cookies", "must be an object, or a list of objects with name and value") from None
-
-
-Cookies = Annotated[dict[str, Text], BeforeValidator(_cookies)]
-
-
 class EventDetails(Part):
     """The event itself: what happened, worth how much.
 
@@ -286,10 +279,10 @@ class BaseEvent(Part):
 class Event(BaseEvent):
     """An event of any name. The parts of shop events are carried through untouched."""
 
-    products: JsonValue | None = None
-    shipping: JsonValue | None = None
-    payments: JsonValue | None = None
-    coupons: JsonValue | None = None
+    products: ShopObjects | None = None
+    shipping: ShopObjects | None = None
+    payments: ShopObjects | None = None
+    coupons: ShopObjects | None = None
 
 
 class LeadQualifiedDetails(EventDetails):
@@ -316,7 +309,7 @@ class DisqualificationProperties(Part):
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
-    __pydantic_extra__: dict[str, JsonValue]
+    __pydantic_extra__: dict[str, PropertyValue]
 
     disqualification_reason: str | None = Field(default=None, validate_default=True)
     disqualification_detail: Text | None = None
@@ -325,7 +318,7 @@ class DisqualificationProperties(Part):
     @model_validator(mode="before")
     @classmethod
     def _given_as_json_text(cls, given: Any) -> Any:
-        return formats.json_object(given)
+        return formats.properties(given)
 
     @field_validator("disqualification_reason", mode="plain")
     @classmethod

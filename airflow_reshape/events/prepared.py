@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ from airflow_reshape.events.rules import Problem
 
 @dataclass(frozen=True, slots=True)
 class PreparedEvent:
-    """A valid event in wire form.
+    """A valid event in wire form. Its ``repr`` shows no value of the lead.
 
     :param event: the model, for guards.
     :param body: the body in the form of the connection's generation.
@@ -23,11 +23,11 @@ class PreparedEvent:
     """
 
     event: BaseEvent
-    body: dict[str, Any]
-    order_key: str | None = None
-    lead_id: str | None = None
-    occurred_at: datetime | None = None
-    stage: str | None = None
+    body: dict[str, Any] = field(repr=False)
+    order_key: str | None = field(default=None, repr=False)
+    lead_id: str | None = field(default=None, repr=False)
+    occurred_at: datetime | None = field(default=None, repr=False)
+    stage: str | None = field(default=None, repr=False)
     left_out: tuple[Problem, ...] = ()
     cleaned: tuple[Problem, ...] = ()
     doubtful: tuple[Problem, ...] = ()
@@ -49,8 +49,8 @@ class InvalidLead:
     """A lead that makes no valid event."""
 
     problems: tuple[Problem, ...]
-    stage: str | None = None
-    name: str | None = None
+    stage: str | None = field(default=None, repr=False)
+    name: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,8 @@ class SkippedLead:
     """
 
     why: str
-    stage: str | None = None
-    name: str | None = None
+    stage: str | None = field(default=None, repr=False)
+    name: str | None = field(default=None, repr=False)
 
 
 Prepared = PreparedEvent | InvalidLead | SkippedLead

@@ -6,13 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticCustomError
 
+from airflow_reshape.events import formats
 from airflow_reshape.events.models import BaseEvent, LeadDisqualified, model_for
-from airflow_reshape.events.rules import Problem, Reading, Rules
+from airflow_reshape.events.rules import Problem, Reading, Rules, shown
+
+Location = tuple[str | int, ...]
 
 # Leaving a field out can bring another one down (a phone without its country), never many in a row.
 MOST_PASSES = 6
+# Without it a lead of somebody's "staging" would go out as a real one.
+NEVER_LEFT_OUT: frozenset[Location] = frozenset({("context", "environment")})
 
 RULE_TEXTS = {
     "missing": "is required",
@@ -55,7 +61,7 @@ def read_event(name: str, data: Mapping[str, Any], rules: Rules) -> ReadEvent:
     """
     model = model_for(name)
     one_plain = rules.generation == "webhooks" or model is LeadDisqualified
-    left_out: dict[tuple[str | int, ...], Problem] = {}
+    left_out: dict[Location, Problem] = {}
     for _ in range(MOST_PASSES):
         reading = Reading(rules, one_plain_contact=one_plain)
         try:
@@ -72,10 +78,8 @@ def read_event(name: str, data: Mapping[str, Any], rules: Rules) -> ReadEvent:
         remainder = data
         for location in problems:
             pruned = _without(remainder, location)
-            if rules.on_bad_field == "reject" or pruned is None:
-                # A field whose bad value was left out is now missing: its first problem is the telling one.
-                told = (left_out.get(loc, problem) for loc, problem in problems.items())
-                raise InvalidEvent(tuple(dict.fromkeys(told)))
+            if rules.on_bad_field == "reject" or pruned is None or location in NEVER_LEFT_OUT:
+                raise InvalidEvent(_told(problems, left_out))
             remainder = pruned
         left_out |= problems
         data = remainder
@@ -83,21 +87,42 @@ def read_event(name: str, data: Mapping[str, Any], rules: Rules) -> ReadEvent:
 
 
 def _problem(error: Any) -> Problem:
-    path = ".".join(str(step) for step in error["loc"])
+    path = ".".join(shown(step) for step in error["loc"])
     return Problem(path or "event", RULE_TEXTS.get(error["type"], error["msg"]))
 
 
-def _without(data: Mapping[str, Any], location: tuple[str | int, ...]) -> Mapping[str, Any] | None:
+def _told(problems: Mapping[Location, Problem], left_out: Mapping[Location, Problem]) -> tuple[Problem, ...]:
+    """The problems that make an event invalid, with those that led to them.
+
+    A required field whose bad value was left out is now missing, and a user without its bad e-mail is nobody: the
+    first problem of a field is the telling one, and those above and below it belong to it.
+    """
+    first = [left_out.get(location, problem) for location, problem in problems.items()]
+    near = [p for left, p in left_out.items() if any(left[: len(at)] == at[: len(left)] for at in problems)]
+    return tuple(dict.fromkeys((*first, *near)))
+
+
+def _without(data: object, location: Location) -> Mapping[str, Any] | None:
     """The data without the value at a location, or None if nothing stands there."""
     if not location or not isinstance(data, Mapping) or location[0] not in data:
         return None
     head, *rest = location
     pruned = dict(data)
     if not rest:
-        del pruned[head]  # type: ignore[arg-type]
+        del pruned[head]
         return pruned
-    inner = _without(data[head], tuple(rest)) if isinstance(data[head], Mapping) else None  # type: ignore[index]
+    inner = _without(_opened(head, data[head]), tuple(rest))
     if inner is None:
         return None
-    pruned[head] = inner  # type: ignore[index]
+    pruned[head] = inner
     return pruned
+
+
+def _opened(name: object, value: object) -> object:
+    """An object as the models see it, whatever form it was given in."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(exclude_none=True)
+    try:
+        return formats.cookies(value) if name == "cookies" else formats.json_object(value)
+    except PydanticCustomError:
+        return None

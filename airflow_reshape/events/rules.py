@@ -34,6 +34,22 @@ class Rules:
     on_bad_field: OnBadField = "leave_out"
 
 
+LONGEST_NAME = 60
+
+
+def shown(name: object) -> str:
+    """A field's or column's name as it may be told, ``…`` for one that could itself be a person's.
+
+    Names come with the data too: as keys of a JSON object, which somebody may have filled with e-mail addresses.
+    """
+    if not isinstance(name, (str, int)):
+        return f"({type(name).__name__})"
+    told = str(name).strip() or "(no name)"
+    digits = sum(character.isdigit() for character in told)
+    harmless = told.isprintable() and "@" not in told and digits < 7 and len(told) <= LONGEST_NAME
+    return told if harmless else "…"
+
+
 class Problem(NamedTuple):
     """A rule that a field breaks. Never holds the value.
 

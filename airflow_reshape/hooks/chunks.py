@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from airflow_reshape.events.models import BaseEvent
 from airflow_reshape.exceptions import ReshapeConfigurationError
 
 CHUNK_ROWS = 200
+# An item of a lazy sequence may be a lead, or what a mapped task returned: thousands of them.
+FIRST_SLICE = 8
 # A slow source (a paged API) must not hold back leads that it has given already.
 CHUNK_SECONDS = 0.5
+TEXTS = (str, bytes, bytearray, memoryview)
 
 
 def chunked(leads: Any, rows: int = CHUNK_ROWS, clock: Callable[[], float] = time.monotonic) -> Iterator[list[object]]:
@@ -30,15 +34,17 @@ def chunked(leads: Any, rows: int = CHUNK_ROWS, clock: Callable[[], float] = tim
         )
     if isinstance(leads, (Mapping, BaseEvent)):
         return iter([[leads]])
-    if hasattr(leads, "iloc") and hasattr(leads, "to_dict"):
+    if all(hasattr(leads, part) for part in ("iloc", "columns", "to_dict")):
         return _frame(leads, rows)
-    if isinstance(leads, (list, tuple)):
+    if isinstance(leads, (list, tuple, deque)):
         return _iterated(leads, rows, clock)
-    if isinstance(leads, Sequence) and not isinstance(leads, (str, bytes)):
+    if isinstance(leads, Sequence) and not isinstance(leads, TEXTS):
         return _sliced(leads, rows)
-    if inspect.isasyncgen(leads) or inspect.isawaitable(leads):
+    if isinstance(leads, (AsyncIterable, Awaitable)):
+        if inspect.iscoroutine(leads):
+            leads.close()  # else Python warns that nobody awaited it
         raise ReshapeConfigurationError("leads is asynchronous: give a list, an iterator or a generator")
-    if isinstance(leads, Iterable) and not isinstance(leads, (str, bytes)):
+    if isinstance(leads, Iterable) and not isinstance(leads, TEXTS):
         return _iterated(leads, rows, clock)
     raise ReshapeConfigurationError(
         f"leads must be dicts, in a list, an iterator or a generator, not {type(leads).__name__}"
@@ -77,12 +83,13 @@ def _iterated(leads: Iterable[Any], rows: int, clock: Callable[[], float]) -> It
 
 
 def _sliced(leads: Sequence[Any], rows: int) -> Iterator[list[object]]:
-    start = 0
-    while part := leads[start : start + rows]:
+    start, items = 0, min(FIRST_SLICE, rows)
+    while part := leads[start : start + items]:
         flat = list(_flat(part))
         for first in range(0, len(flat), rows):
             yield flat[first : first + rows]
         start += len(part)
+        items = min(rows, max(1, rows * len(part) // max(1, len(flat))))  # about as many as make one chunk
 
 
 def _frame(leads: Any, rows: int) -> Iterator[list[object]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from airflow_reshape.delivery.report import report
-from airflow_reshape.delivery.sender import Halt, Sender, SendResult, Stop
-from airflow_reshape.delivery.transport import AiohttpTransport
+from airflow_reshape.delivery.retry import RetryPolicy
+from airflow_reshape.delivery.sender import Halt, Sender, Stop
+from airflow_reshape.delivery.transport import AiohttpTransport, TransportUnusable
 from airflow_reshape.events.prepared import Prepared
 from airflow_reshape.exceptions import (
     ReshapeConfigurationError,
@@ -46,6 +48,7 @@ class LeadSend:
     :param settings: the resolved connection.
     :param plan: what is sent, and how.
     :param prepare: makes events of rows. Default: as the plan says.
+    :param retry: when to try again. Default: patient, as a task can be.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class LeadSend:
         plan: SendPlan,
         log: Log,
         prepare: Callable[[object], Prepared] | None = None,
+        retry: RetryPolicy | None = None,
     ) -> None:
         self._settings = settings
         self._plan = plan
@@ -66,6 +70,7 @@ class LeadSend:
             guards=self._guards,
             tally=self._tally,
             concurrency=plan.concurrency,
+            retry=retry,
         )
 
     def run(self, chunks: Iterable[Sequence[object]]) -> dict[str, Any]:
@@ -75,13 +80,17 @@ class LeadSend:
         :returns: the summary: counts only.
         :raises ReshapeError: see the classes; its ``summary`` holds the counts.
         """
-        result: SendResult | None = None
         try:
             result = self._sender.send(chunks)
-        finally:
-            self._report(result.seconds if result else 0.0)
+        except TransportUnusable as error:
+            raise ReshapeConfigurationError(f"the connection is wrong: {error}", self.summary()) from None
+        except BaseException:
+            with contextlib.suppress(Exception):  # what ends the task is already on its way
+                self._report(0.0)
+            raise
+        self._report(result.seconds)
         if result.halt is not None:
-            raise self._halted(result.halt)
+            raise self._halted(result.halt) from result.source_error
         if result.source_error is not None:
             raise result.source_error
         self._check_failures()

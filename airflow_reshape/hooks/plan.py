@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -140,16 +141,16 @@ class SendPlan:
 
     def allows(self, failures: int, read: int) -> bool:
         """Whether so many failed leads are few enough."""
-        limit = self.max_rejected * read if isinstance(self.max_rejected, float) else self.max_rejected
-        return failures <= limit
+        # A quotient: 29 of 100 are 0.29, but 0.29 × 100 is a little less than 29.
+        failed = failures / max(1, read) if isinstance(self.max_rejected, float) else failures
+        return failed <= self.max_rejected
 
 
 def _is_zone(name: Any) -> bool:
     try:
-        pendulum.timezone(name)
-    except (ValueError, TypeError, AttributeError):
+        return isinstance(name, str) and pendulum.timezone(name) is not None
+    except (ValueError, OSError):  # OSError: a folder of the zone database, such as "Europe"
         return False
-    return True
 
 
 def _is_limit(limit: Any) -> bool:
@@ -159,12 +160,37 @@ def _is_limit(limit: Any) -> bool:
 
 
 def _are_names(names: Any) -> bool:
-    return not isinstance(names, str) and all(isinstance(name, str) and name for name in names)
+    return isinstance(names, (list, tuple, set, frozenset)) and all(isinstance(n, str) and n.strip() for n in names)
+
+
+def _is_map(names: Any) -> bool:
+    return names is None or isinstance(names, Mapping)
+
+
+def _is_map_of_names(names: Any) -> bool:
+    return _is_map(names) and all(isinstance(name, str) for name in names or ())
+
+
+def _is_text(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and bool(value.strip()))
+
+
+def _is_value(value: Any) -> bool:
+    if value is None or value == "row":
+        return True
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 _FLAG = (lambda value: isinstance(value, bool), "must be True or False")
 
 ARGUMENT_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "event": (_is_text, "must be the name of an event, such as lead_qualified"),
+    "mapping": (_is_map_of_names, 'must be a dict of fields and columns, such as {"user.email": "mail"}'),
+    "defaults": (_is_map_of_names, 'must be a dict of fields and values, such as {"event.currency": "EUR"}'),
+    "stage_map": (_is_map, 'must be a dict of stages and events, such as {"SQL": "lead_qualified", "New": None}'),
+    "reason_map": (_is_map, 'must be a dict of reasons, such as {"Too small": "out_of_icp", "Merged": None}'),
+    "event_id": (_is_text, 'must be a format string, such as "{lead_id}:{stage}"'),
+    "disqualified_value": (_is_value, 'must be a number or "row"'),
     "timezone": (_is_zone, "must be the IANA name of a time zone, such as Europe/Bucharest"),
     "default_region": (
         lambda region: region is None or str(region).upper() in phonenumbers.SUPPORTED_REGIONS,

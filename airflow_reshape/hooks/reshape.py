@@ -9,6 +9,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_reshape.delivery.outcome import Kind
+from airflow_reshape.delivery.retry import RetryPolicy
 from airflow_reshape.events.models import BaseEvent, LeadQualified, LeadQualifiedDetails
 from airflow_reshape.exceptions import ReshapeError, ReshapeFailedLeadsError
 from airflow_reshape.get_provider_info import get_provider_info
@@ -18,6 +19,8 @@ from airflow_reshape.hooks.plan import SendPlan
 from airflow_reshape.hooks.settings import ReshapeSettings, read_settings
 
 TEST_EVENT = LeadQualified(event=LeadQualifiedDetails(id="connection-test", currency="EUR", value=0))
+# Somebody looks at the connection form and waits.
+TEST_RETRY = RetryPolicy(most_attempts=2, first_delay=0.2, longest_retry_after=1.0)
 
 
 class ReshapeHook(BaseHook):
@@ -88,7 +91,8 @@ class ReshapeHook(BaseHook):
         :returns: whether it was accepted, and a text.
         """
         try:
-            self.send_event(TEST_EVENT.model_copy(update={"context": TEST_CONTEXT}))
+            event = TEST_EVENT.model_copy(update={"context": TEST_CONTEXT})
+            LeadSend(self.settings, SendPlan(concurrency=1), self.log, retry=TEST_RETRY).run([[event]])
         except ReshapeError as error:
             return False, str(error)
         except Exception as error:  # noqa: BLE001  # the connection form shows a text, whatever happened
@@ -104,13 +108,21 @@ class ReshapeHook(BaseHook):
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
         """The extra fields of the connection form (Airflow 3.1; later ones read the provider's info)."""
-        from wtforms import BooleanField, FloatField, StringField  # type: ignore[import-untyped]
+        from wtforms import BooleanField, IntegerField, StringField  # type: ignore[import-untyped]
+        from wtforms.validators import Optional, any_of  # type: ignore[import-untyped]
 
-        widgets = {"boolean": BooleanField, "number": FloatField}
-        return {
-            name: widgets.get(spec["schema"]["type"][0], StringField)(spec["label"], description=spec["description"])
-            for name, spec in _connection_type()["conn-fields"].items()
-        }
+        fields = {"boolean": BooleanField, "number": IntegerField}
+
+        def widget(spec: dict[str, Any]) -> Any:
+            schema = spec["schema"]
+            return fields.get(schema["type"][0], StringField)(
+                label=spec["label"],
+                description=spec["description"],
+                default=schema.get("default"),
+                validators=[Optional(), *([any_of(schema["enum"])] if "enum" in schema else [])],
+            )
+
+        return {name: widget(spec) for name, spec in _connection_type()["conn-fields"].items()}
 
 
 TEST_CONTEXT = TEST_EVENT.context.model_copy(update={"environment": "dev"})

@@ -21,6 +21,9 @@ from airflow_reshape.exceptions import ReshapeConfigurationError, ReshapeCredent
 SCRIPT_ID = re.compile(r"^[A-Z0-9]{8}$")
 ENVIRONMENTS: tuple[Environment, ...] = ("prod", "dev")
 DEFAULT_TIMEOUT = 30.0
+PROXY_SCHEMES = ("http", "https")
+HOST_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+LONGEST_HOST = 253
 
 
 class AirflowConnection(Protocol):
@@ -73,10 +76,21 @@ def _proxies(value: Any) -> dict[str, str]:
     if isinstance(value, str) and value.strip().startswith("{"):
         value = json.loads(value)
     if isinstance(value, str):
-        return {"http": value.strip(), "https": value.strip()}
-    if not isinstance(value, Mapping) or not all(isinstance(url, str) for url in value.values()):
+        value = dict.fromkeys(PROXY_SCHEMES, value)
+    if not isinstance(value, Mapping) or not set(value) <= set(PROXY_SCHEMES):
         raise ValueError
-    return dict(value)
+    return {scheme: _proxy_url(url) for scheme, url in value.items() if url}
+
+
+def _proxy_url(url: Any) -> str:
+    """The URL of a proxy; without a scheme it speaks http, as for other clients."""
+    if not isinstance(url, str):
+        raise TypeError
+    url = url.strip() if "://" in url else f"http://{url.strip()}"
+    parts = urlsplit(url)
+    if parts.scheme not in PROXY_SCHEMES or not _is_host(parts.hostname or "") or parts.port == 0:
+        raise ValueError
+    return str(url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +109,9 @@ EXTRAS: dict[str, _Extra] = {
     "timeout": _Extra(DEFAULT_TIMEOUT, _timeout, "must be seconds, more than 0 and at most 3600"),
     "verify": _Extra(True, flag, "must be true or false"),
     "ca_path": _Extra(None, lambda value: str(value).strip(), "must be a path"),
-    "proxies": _Extra(None, _proxies, "must be a URL, or an object of scheme and URL"),
+    "proxies": _Extra(
+        None, _proxies, 'must be the URL of an http proxy, or an object such as {"https": "http://proxy:3128"}'
+    ),
     "allow_http": _Extra(False, flag, "must be true or false"),
 }
 
@@ -171,37 +187,64 @@ def read_settings(connection: AirflowConnection) -> ReshapeSettings:
 
 
 def _address(connection: AirflowConnection, reader: _Reader) -> tuple[Literal["http", "https"], str, int | None]:
-    """Scheme, host and port; the host may have been pasted as a URL."""
-    host = (connection.host or "").strip()
-    scheme = (connection.schema or "").strip().lower()
-    port = connection.port
-    if "://" in host:
-        try:
-            parts = urlsplit(host)
-            scheme, host, port = scheme or parts.scheme, parts.hostname or "", port or parts.port
-            path = parts.path
-        except ValueError:
-            host, path = "", ""
-    else:
-        host, _, path = host.partition("/")
+    """Scheme, host and port; the host may have been pasted as a URL, or with a port."""
+    given = (connection.host or "").strip()
+    pasted, _, rest = given.rpartition("://")
+    authority, _, path = rest.partition("/")
+    host, port = _host_and_port(authority)
+    if not _is_host(host):
+        reader.problems.append("the host is missing or wrong: your own subdomain, such as dre2.yourdomain.com")
     if path.strip("/"):
         reader.problems.append("the host must come without a path: the route follows from extra 'api'")
-    host = host.strip("[]")
-    if not host or any(c.isspace() or c in "@?#" for c in host):
-        reader.problems.append("the host is missing or wrong: your own subdomain, such as dre2.yourdomain.com")
-    if scheme not in ("", "http", "https"):
+    scheme = (connection.schema or "").strip().lower() or pasted.lower() or "https"
+    if scheme not in ("http", "https"):
         reader.problems.append("the schema must be https (or http, see extra 'allow_http')")
+    port = connection.port or port
+    if port is not None and not 0 < port < 65536:
+        reader.problems.append("the port must be a number between 1 and 65535")
     return ("http" if scheme == "http" else "https"), host, port
+
+
+def _host_and_port(authority: str) -> tuple[str, int | None]:
+    """Host and port of ``host``, ``host:port``, ``[IPv6]:port`` or a bare IPv6; no host if it is none of these."""
+    if _is_ip(authority):
+        return authority, None
+    host, colon, port = authority.rpartition(":")
+    if not colon or authority.endswith("]"):
+        host, port = authority, ""
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1] if _is_ip(host[1:-1]) else ""
+    elif ":" in host:
+        host = ""
+    if port and not (port.isascii() and port.isdecimal()):
+        host = ""
+    return host, int(port) if host and port else None
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_host(host: str) -> bool:
+    """Whether it can be a host: an address, or a name, which may hold any letters (IDNA)."""
+    if _is_ip(host):
+        return True
+    try:
+        name = host.encode("idna").decode("ascii").removesuffix(".")
+    except UnicodeError:  # empty or overlong labels
+        return False
+    return len(name) <= LONGEST_HOST and all(HOST_LABEL.fullmatch(label) for label in name.split("."))
 
 
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine, by its name or address; nothing is looked up."""
     if host.lower() == "localhost":
         return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return _is_ip(host) and ipaddress.ip_address(host).is_loopback
 
 
 def _bracketed(host: str) -> str:
@@ -214,4 +257,10 @@ def _proxy(scheme: str, host: str, proxies: Mapping[str, str] | None) -> str | N
         return proxies.get(scheme)
     if is_loopback(host) or proxy_bypass(host):
         return None
-    return getproxies().get(scheme)
+    url = getproxies().get(scheme)
+    try:
+        return _proxy_url(url) if url else None
+    except ValueError:
+        raise ReshapeConfigurationError(
+            f"{scheme.upper()}_PROXY of the environment is no http proxy: set extra 'proxies', to {{}} for none"
+        ) from None

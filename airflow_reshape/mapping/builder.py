@@ -14,11 +14,19 @@ from airflow_reshape.events.reading import InvalidEvent, read_event
 from airflow_reshape.events.rules import Environment, Problem, Rules
 from airflow_reshape.events.wire import to_wire
 from airflow_reshape.mapping.field_map import FieldMap, MappedRow, MappingError, known_path
-from airflow_reshape.mapping.paths import NAMED_PROPERTIES, RESERVED, ROOTS, Path
-from airflow_reshape.mapping.steering import BadLead, NotSent, Steering
+from airflow_reshape.mapping.paths import NAMED_PROPERTIES, OPEN_MAPS, RESERVED, ROOTS, Path
+from airflow_reshape.mapping.steering import BadLead, NotSent, Steering, folded
 from airflow_reshape.mapping.values import plain
 
 CONSENTS = ("analytics", "personalization", "marketing")
+# What each lead says for itself: a default would give all leads one id, or a consent that nobody gave.
+NO_DEFAULTS = {
+    "consent": "consent is given by the lead, never by default",
+    "event.id": "all events would share one id; see event_id",
+    "event.name": "set event or stage_map",
+}
+# One query for both kinds has the columns of both; each kind goes without the other's.
+OTHERS_FIELDS: dict[str, tuple[Path, ...]] = {"lead_disqualified": (("event", "exchange_rate"),)}
 
 
 def default_paths(defaults: Mapping[str, Any] | None) -> dict[Path, Any]:
@@ -31,9 +39,17 @@ def default_paths(defaults: Mapping[str, Any] | None) -> dict[Path, Any]:
         path = known_path(name, "defaults")
         if len(path) == 1 and path[0] in (*ROOTS, *RESERVED):
             raise MappingError(f"defaults: {name!r} must be a single field, such as event.currency")
-        if path[0] == "consent":
-            raise MappingError(f"defaults: {name!r} is refused: consent is given by the lead, never by default")
-        paths[path] = value
+        why = NO_DEFAULTS.get(path[0]) or NO_DEFAULTS.get(".".join(path))
+        if why:
+            raise MappingError(f"defaults: {name!r} is refused: {why}")
+        given = {path: value}
+        if path in OPEN_MAPS:
+            if not isinstance(value, Mapping):
+                raise MappingError(f"defaults: {name!r} must be a dict")
+            given = {(*path, str(key)): item for key, item in value.items()}
+        if not paths.keys().isdisjoint(given):
+            raise MappingError(f"defaults: {name!r} is given twice")
+        paths |= given
     return paths
 
 
@@ -59,8 +75,11 @@ class EventBuilder:
     ) -> None:
         self._field_map = field_map
         self._steering = steering
+        self._makes_several = len(steering.events) > 1
         self._rules = rules
-        self._defaults = {path: plain(value) for path, value in (defaults or {}).items()}
+        self._defaults = {
+            path: given for path, value in (defaults or {}).items() if (given := plain(value)) is not None
+        }
         self._environment = environment
         self._data_source = data_source
 
@@ -71,8 +90,13 @@ class EventBuilder:
         """
         if isinstance(row, BaseEvent):
             return self._from_event(row)
-        if not isinstance(row, Mapping):
-            return InvalidLead((Problem("lead", "must be a dict of columns or an event"),))
+        if type(row) is not dict:
+            if not isinstance(row, Mapping):
+                return InvalidLead((Problem("lead", "must be a dict of columns or an event"),))
+            try:
+                row = dict(row)
+            except Exception:  # noqa: BLE001  # whatever the code of somebody's class raises
+                return InvalidLead((Problem("lead", "cannot be read"),))
         mapped = self._field_map.map_row(row)
         if mapped.problems:
             return InvalidLead(tuple(mapped.problems))
@@ -82,7 +106,8 @@ class EventBuilder:
             stage = self._reserved_text(mapped, "stage")
             given = _dict(mapped.data, "event").get("name")
             name = self._steering.event_name(stage, given)
-            if stage is not None and stage == self._reserved_text(mapped, "previous_stage"):
+            previous = self._reserved_text(mapped, "previous_stage")
+            if stage is not None and previous is not None and folded(stage) == folded(previous):
                 raise NotSent("stage_unchanged")
             return self._prepared(row, mapped, name, stage)
         except NotSent as skipped:
@@ -91,11 +116,16 @@ class EventBuilder:
             return InvalidLead(bad.problems, stage, name)
 
     def _from_event(self, event: BaseEvent) -> Prepared:
+        name = event.event.name
+        if self._steering.events and name not in self._steering.events:
+            meant = " or ".join(sorted(self._steering.events))
+            return InvalidLead((Problem("event.name", f"must be {meant}, as the operator sends it"),), None, name)
         data = event.model_dump(exclude_none=True)
+        defaulted = self._fill_defaults(data, self._others(name))
         try:
-            return self._read(event.event.name, data, MappedRow(data, {}, [], False), None)
+            return self._read(name, data, MappedRow(data, {}, [], False), None, defaulted)
         except InvalidEvent as bad:
-            return InvalidLead(bad.problems, None, event.event.name)
+            return InvalidLead(bad.problems, None, name)
 
     def _prepared(self, row: Mapping[str, Any], mapped: MappedRow, name: str, stage: str | None) -> Prepared:
         data = mapped.data
@@ -103,8 +133,13 @@ class EventBuilder:
         if not isinstance(event, dict):
             raise BadLead(Problem("event", "must be an object"))
         event["name"] = name
-        defaulted = self._fill_defaults(data)
-        self._apply_reason(name, event)
+        for path in self._others(name):
+            _dict(data, *path[:-1]).pop(path[-1], None)
+        defaulted = self._fill_defaults(data, self._others(name))
+        if name == "lead_disqualified":
+            properties = _dict(event, "properties")
+            if "disqualification_reason" in properties:
+                properties["disqualification_reason"] = self._steering.reason(properties["disqualification_reason"])
         fixed = self._steering.fixed_value(name)
         if fixed is not None:
             event["value"] = fixed
@@ -125,13 +160,14 @@ class EventBuilder:
         defaulted: tuple[str, ...] = (),
     ) -> PreparedEvent:
         denied = self._complete_consent(data) if mapped.consents else ()
+        if denied and self._rules.on_bad_field == "reject":
+            raise BadLead(*denied)
         occurred_at = None
         if "occurred_at" in mapped.reserved:
             try:
                 occurred_at = moment(mapped.reserved["occurred_at"], self._rules.timezone)
-            except (PydanticCustomError, OverflowError) as error:
-                rule = error.message() if isinstance(error, PydanticCustomError) else "must be a time"
-                raise BadLead(Problem("occurred_at", rule)) from None
+            except PydanticCustomError as error:
+                raise BadLead(Problem("occurred_at", error.message())) from None
         read = read_event(name, data, self._rules)
         lead_id = self._reserved_text(mapped, "lead_id")
         user = read.event.user
@@ -156,30 +192,24 @@ class EventBuilder:
         except PydanticCustomError as error:
             raise BadLead(Problem(name, error.message())) from None
 
-    def _fill_defaults(self, data: dict[str, Any]) -> tuple[str, ...]:
+    def _others(self, name: str) -> tuple[Path, ...]:
+        return OTHERS_FIELDS.get(name, NAMED_PROPERTIES) if self._makes_several else ()
+
+    def _fill_defaults(self, data: dict[str, Any], without: tuple[Path, ...]) -> tuple[str, ...]:
         filled = []
         for path, value in self._defaults.items():
+            if path in without:
+                continue
             target = data
             for key in path[:-1]:
                 target = target.setdefault(key, {})
                 if not isinstance(target, dict):
                     break
             else:
-                if path[-1] not in target:
+                if target.get(path[-1]) is None:
                     target[path[-1]] = value
                     filled.append(".".join(path))
         return tuple(filled)
-
-    def _apply_reason(self, name: str, event: dict[str, Any]) -> None:
-        properties = _dict(event, "properties")
-        if name == "lead_disqualified":
-            if "disqualification_reason" in properties:
-                given = properties["disqualification_reason"]
-                properties["disqualification_reason"] = self._steering.reason(given)
-        elif len(self._steering.events) > 1:
-            # One query for both kinds has the columns of both; a qualified lead has no disqualification.
-            for path in NAMED_PROPERTIES:
-                properties.pop(path[-1], None)
 
     def _complete_consent(self, data: dict[str, Any]) -> tuple[Problem, ...]:
         """All three answers, as the API wants them once consent is sent. What is not a yes is a no."""
@@ -197,6 +227,9 @@ class EventBuilder:
         return tuple(denied)
 
 
-def _dict(data: Mapping[str, Any], key: str) -> dict[str, Any]:
-    value = data.get(key)
+def _dict(data: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    """The object under some keys, an empty one where there is none."""
+    value: Any = data
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
     return value if isinstance(value, dict) else {}

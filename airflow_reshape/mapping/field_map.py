@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal, get_args
 
-from airflow_reshape.events.formats import json_object
-from airflow_reshape.events.rules import Problem
+from airflow_reshape.events.formats import cookies, json_object
+from airflow_reshape.events.rules import Problem, shown
 from airflow_reshape.mapping.paths import CARRIED, OPEN_MAPS, RESERVED, ROOTS, Path, UnknownPath, resolve
 from airflow_reshape.mapping.values import MISSING, plain
 
@@ -26,10 +27,12 @@ class Step:
 
     :param source: column, or keys into a nested row.
     :param target: path of the field; a root such as ``("user",)`` takes a nested object.
+    :param elsewhere: keys of that object, in lower case, that ``mapping`` sends elsewhere.
     """
 
     source: Path
     target: Path
+    elsewhere: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +52,15 @@ class Plan:
 
 @dataclass(slots=True)
 class MappedRow:
-    """A row taken apart.
+    """A row taken apart. Its ``repr`` shows no value.
 
     :param data: event fields, nested.
     :param reserved: ``lead_id``, ``stage``, ``previous_stage``, ``occurred_at``, where they have a value.
     :param problems: what makes the row invalid whatever its event.
     """
 
-    data: dict[str, Any]
-    reserved: dict[str, Any]
+    data: dict[str, Any] = field(repr=False)
+    reserved: dict[str, Any] = field(repr=False)
     problems: list[Problem]
     consents: bool
 
@@ -69,7 +72,8 @@ class FieldMap:
         cannot give itself.
     :param unknown_columns: ``error`` (default), ``ignore``, ``event.properties`` or ``user.properties``.
     :param property_columns: the columns that the last two may take; others are errors.
-    :raises MappingError: a path does not exist, two sources are given for one path, or the allow-list is missing.
+    :raises MappingError: a path does not exist, two sources are given for one path, or the allow-list is missing
+        or without use.
     """
 
     def __init__(
@@ -85,6 +89,11 @@ class FieldMap:
                 f"unknown_columns={unknown_columns!r} needs property_columns, the list of columns to send: "
                 "whatever else the source returns must not leave the house"
             )
+        if isinstance(property_columns, str) or (property_columns and unknown_columns not in INTO_PROPERTIES):
+            raise MappingError(
+                "property_columns must be a list of columns, and needs unknown_columns="
+                f"{' or '.join(map(repr, INTO_PROPERTIES))}"
+            )
         self._unknown_columns = unknown_columns
         self._property_columns = {column.lower() for column in property_columns}
         self._mapped: list[Step] = []
@@ -97,6 +106,7 @@ class FieldMap:
                 raise MappingError(f"mapping: {targets[path]!r} and {target!r} are the same path")
             targets[path] = target
             self._mapped.append(Step((source,), path))
+        self._consents = any(step.target[0] == "consent" for step in self._mapped)
         self._plan = lru_cache(maxsize=256)(self._compiled)
 
     def check_columns(self, columns: Iterable[str]) -> None:
@@ -122,92 +132,96 @@ class FieldMap:
         mapped = MappedRow({}, {}, list(plan.unknown), plan.consents)
         if plan.clash:
             mapped.problems.append(Problem("columns", plan.clash))
+        opened: dict[str, Any] = {}
         for step in plan.steps:
-            value = plain(_taken(row, step.source))
-            if value is not MISSING:
-                self._put(mapped, step.target, value)
+            value = plain(row[step.source[0]] if len(step.source) == 1 else _taken(row, step.source, opened))
+            if value is MISSING:
+                continue
+            if step.elsewhere and isinstance(value := _object_or_text(value), dict):
+                value = {key: item for key, item in value.items() if key.lower() not in step.elsewhere}
+            self._put(mapped, step.target, value)
         return mapped
 
     def _put(self, mapped: MappedRow, path: Path, value: Any) -> None:
         root = path[0]
-        if len(path) == 1:
-            if root in RESERVED:
-                mapped.reserved[root] = value
-            elif root in CARRIED:
-                mapped.data[root] = _object_or_text(value)
-            else:
-                self._put_object(mapped, root, value)
-            return
-        target = mapped.data.setdefault(root, {})
-        if not isinstance(target, dict):
-            mapped.problems.append(Problem(".".join(path), "is given twice, by two columns"))
-            return
-        if path in OPEN_MAPS:
-            properties = plain(_object_or_text(value))
-            if isinstance(properties, dict):
-                for key, item in properties.items():
-                    self._put(mapped, (*path, key), item)
-            else:
-                target["properties"] = properties
-            return
-        for key in path[1:-1]:
-            inner = target.setdefault(key, {})
-            if not isinstance(inner, dict):
-                mapped.problems.append(Problem(".".join(path[:-1]), "is given twice, by two columns"))
-                return
-            target = inner
-        if path[-1] in target:
-            mapped.problems.append(Problem(".".join(path), "is given twice, by two columns"))
-        target[path[-1]] = value
+        if root in RESERVED:
+            mapped.reserved[root] = value
+        elif root in CARRIED:
+            mapped.data[root] = _object_or_text(value)
+        elif len(path) == 1:
+            self._put_object(mapped, root, value)
+        elif path in OPEN_MAPS:
+            self._put_properties(mapped, path, value)
+        else:
+            _place(mapped, path, value)
+
+    def _put_properties(self, mapped: MappedRow, path: Path, value: Any) -> None:
+        given = _object_or_text(value)
+        if isinstance(given, dict):
+            for key, item in given.items():
+                self._put(mapped, _nested_path(f"{path[0]}.{path[1]}.{key}")[0] or (*path, key), item)
+        elif given is not MISSING:
+            _place(mapped, path, given)  # the model refuses it
 
     def _put_object(self, mapped: MappedRow, root: str, value: Any) -> None:
         """A nested object, as the API wants it; each of its keys is a field by its own."""
-        given = plain(_object_or_text(value))
-        if root == "consent":
-            mapped.consents = True
+        given = _object_or_text(value)
+        if root == "cookies" and isinstance(given, list):
+            given = _cookies_or_list(given)
         if not isinstance(given, dict):
             if given is not MISSING:
-                mapped.data[root] = given  # a list of cookies, or something that the model refuses
+                _place(mapped, (root,), given)  # the model refuses it
             return
         for key, item in given.items():
             path, problem = _nested_path(f"{root}.{key}")
             if path is not None:
                 self._put(mapped, path, item)
-            elif self._unknown_columns != "ignore":
-                mapped.problems.append(Problem(f"{root}.{key}", problem))
+            elif self._unknown_columns != "ignore" and root != "cookies":  # a cookie without a name is none
+                mapped.problems.append(Problem(f"{root}.{shown(key)}", problem))
 
     def _compiled(self, columns: tuple[Any, ...]) -> Plan:
-        folded = {str(column).lower(): column for column in columns}
+        folded = {_named(column).lower(): column for column in columns}
         steps: list[Step] = []
-        taken: set[str] = set()
+        taken: set[Any] = set()
+        inside: dict[Any, set[str]] = defaultdict(set)
         for step in self._mapped:
             source = _source(step.source[0], folded)
+            if source is None:
+                continue
             steps.append(Step(source, step.target))
-            taken.add(str(source[0]).lower())
+            taken.add(source[0])
+            if len(source) > 1:
+                inside[source[0]].add(source[1].lower())
+        mapped = {step.target for step in steps}
         unknown: list[Problem] = []
         for column in columns:
-            if str(column).lower() in taken:
-                continue
-            try:
-                steps.append(Step((column,), resolve(str(column))))
-            except UnknownPath as error:
-                self._place_unknown(column, error, steps, unknown)
+            # An object that a mapping takes one key of is still the lead's user, event…
+            root = (_named(column).lower(),)
+            if column in inside and root[0] in ROOTS and root not in mapped:
+                steps.append(Step((column,), root, frozenset(inside[column])))
+            elif column not in taken:
+                self._place(column, steps, unknown)
         return Plan(
             tuple(steps),
             tuple(unknown),
-            any(step.target[0] == "consent" and len(step.target) > 1 for step in steps),
+            self._consents or any(step.target[0] == "consent" for step in steps),
             _clash(steps),
         )
+
+    def _place(self, column: Any, steps: list[Step], unknown: list[Problem]) -> None:
+        try:
+            steps.append(Step((column,), resolve(_named(column))))
+        except UnknownPath as error:
+            self._place_unknown(column, error, steps, unknown)
 
     def _place_unknown(self, column: Any, error: UnknownPath, steps: list[Step], unknown: list[Problem]) -> None:
         if self._unknown_columns == "ignore":
             return
-        if str(column).lower() in self._property_columns:
-            key = str(column)
+        if (key := _named(column)).lower() in self._property_columns:
             into = INTO_PROPERTIES[self._unknown_columns]
             steps.append(Step((column,), (*into, key.lower() if key.isupper() else key)))
         else:
-            unknown.append(Problem(str(column), error.advice))
+            unknown.append(Problem(shown(column), error.advice))
 
 
 def known_path(name: str, where: str) -> Path:
@@ -221,6 +235,10 @@ def known_path(name: str, where: str) -> Path:
         raise MappingError(f"{where}: {error}") from None
 
 
+def _named(column: object) -> str:
+    return column if isinstance(column, str) else shown(column)
+
+
 @lru_cache(maxsize=4096)
 def _nested_path(name: str) -> tuple[Path | None, str]:
     try:
@@ -229,22 +247,39 @@ def _nested_path(name: str) -> tuple[Path | None, str]:
         return None, error.advice
 
 
-def _source(source: str, folded: Mapping[str, Any]) -> Path:
-    """Where a mapped source stands: a column of that very name, else keys into a nested row."""
+def _source(source: str, folded: Mapping[str, Any]) -> Path | None:
+    """Where a mapped source stands: a column of that very name, else keys into a nested row; None if nowhere."""
     if source.lower() in folded:
         return (folded[source.lower()],)
     first, *rest = source.split(".")
-    return (folded.get(first.lower(), first), *rest)
+    return (folded[first.lower()], *rest) if rest and first.lower() in folded else None
 
 
-def _taken(row: Mapping[str, Any], source: Path) -> Any:
-    value: Any = row.get(source[0])
+def _taken(row: Mapping[str, Any], source: Path, opened: dict[str, Any]) -> Any:
+    """A value out of a nested row.
+
+    :param opened: columns whose JSON text was read already for this row.
+    """
+    column = source[0]
+    if column not in opened:
+        opened[column] = _opened(row[column])
+    value = opened[column]
     for key in source[1:]:
-        value = _object_or_text(value)
-        if not isinstance(value, Mapping):
+        value = _opened(value)
+        if not isinstance(value, dict):
             return MISSING
-        value = value.get(key)
+        value = value[key] if key in value else _regardless_of_case(value, key)
     return value
+
+
+def _opened(value: Any) -> Any:
+    # A dict is not made plain as a whole: one of its many values is wanted.
+    return value if type(value) is dict else _object_or_text(plain(value))
+
+
+def _regardless_of_case(nested: dict[Any, Any], key: str) -> Any:
+    folded = key.lower()
+    return next((item for name, item in nested.items() if isinstance(name, str) and name.lower() == folded), MISSING)
 
 
 def _object_or_text(value: Any) -> Any:
@@ -252,15 +287,35 @@ def _object_or_text(value: Any) -> Any:
     if not isinstance(value, (str, bytes)):
         return value
     try:
-        return json_object(value)
+        return plain(json_object(value))
     except ValueError:
         return value
+
+
+def _cookies_or_list(given: list[Any]) -> object:
+    try:
+        return cookies(given)
+    except ValueError:
+        return given
+
+
+def _place(mapped: MappedRow, path: Path, value: Any) -> None:
+    """Write a value under a path; a second one for the same path makes the row invalid."""
+    target = mapped.data
+    for key in path[:-1]:
+        target = target.setdefault(key, {})
+        if not isinstance(target, dict):
+            break
+    if not isinstance(target, dict) or path[-1] in target:
+        mapped.problems.append(Problem(".".join(map(shown, path)), "is given twice, by two columns"))
+    else:
+        target[path[-1]] = value
 
 
 def _clash(steps: Sequence[Step]) -> str | None:
     seen: dict[Path, str] = {}
     for step in steps:
-        source = ".".join(map(str, step.source))
+        source = ".".join(map(shown, step.source))
         if step.target in seen:
             return (
                 f"columns {seen[step.target]!r} and {source!r} both make {'.'.join(step.target)}: "

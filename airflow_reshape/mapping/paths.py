@@ -19,7 +19,7 @@ OPEN_MAPS: tuple[Path, ...] = (("event", "properties"), ("user", "properties"), 
 FIELDS: dict[str, tuple[str, ...]] = {
     "event": tuple(EventDetails.model_fields),
     "user": tuple(User.model_fields),
-    "context": (*Context.model_fields, *Context.OLDER_NAMES),
+    "context": tuple(Context.model_fields),
     "consent": tuple(Consent.model_fields),
 }
 NAMED_PROPERTIES: tuple[Path, ...] = tuple(
@@ -33,7 +33,7 @@ PATHS: dict[str, Path] = {
         *((root,) for root in ROOTS),
         *((name,) for name in RESERVED),
     )
-}
+} | {f"context.{older}": ("context", name) for older, name in Context.OLDER_NAMES.items()}
 # A CRM column "marketing" is not a consent, and a column "name" or "environment" says nothing of the event.
 NEVER_BARE = {"context.environment", "event.name", *(f"consent.{field}" for field in FIELDS["consent"])}
 
@@ -42,7 +42,7 @@ def _bare_names() -> dict[str, list[str]]:
     names: dict[str, list[str]] = defaultdict(list)
     for dotted, path in PATHS.items():
         if len(path) > 1:
-            names[path[-1]].append(dotted)
+            names[dotted.rpartition(".")[2]].append(dotted)
     names["name"] += ["user.first_name", "user.last_name"]
     return names
 
@@ -108,6 +108,8 @@ def _advice(lowered: str) -> str:
     if not near:
         last = lowered.rpartition(".")[2]
         close = get_close_matches(last, BARE_NAMES, n=1, cutoff=0.7)
-        near = [BARE_NAMES[close[0]][0]] if close else []
+        # email_address, phone_number, country_code
+        inside = sorted((name for name in BARE_NAMES if len(name) > 3 and name in last), key=len)
+        near = [BARE_NAMES[name][0] for name in (close or inside[-1:])]
     hint = f"did you mean {near[0]!r}? " if near else ""
     return f"is no field of Reshape: {hint}map it, name it event.properties.… or set unknown_columns"

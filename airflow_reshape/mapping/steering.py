@@ -7,10 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from airflow_reshape.events.formats import text
+from airflow_reshape.events.formats import number, text
+from airflow_reshape.events.models import EVENT_MODELS
 from airflow_reshape.events.reasons import REASONS
 from airflow_reshape.events.rules import Problem
 from airflow_reshape.mapping.field_map import MappingError
+from airflow_reshape.mapping.paths import RESERVED
+from airflow_reshape.mapping.values import plain
 
 # lead_disqualified, lead_created and lead_closed carry the lead's own id; one lead can be qualified in several
 # stages (MQL, then SQL), each an event of its own. Sources: "Lead ID (same as the original lead_created ID)" and
@@ -39,8 +42,30 @@ class BadLead(Exception):
         self.problems = problems
 
 
-def _folded(key: str) -> str:
+def folded(key: str) -> str:
+    """A stage or reason as it is compared: without regard to case and to how many blanks are in it."""
     return " ".join(key.split()).casefold()
+
+
+def _fold_keys(given: Mapping[Any, Any] | None, argument: str) -> dict[str, Any]:
+    """The pairs of ``stage_map`` or ``reason_map`` by folded key; ids kept as numbers become text.
+
+    :raises MappingError: a key is no text, or two keys mean the same and say different things.
+    """
+    pairs: dict[str, Any] = {}
+    for key, target in (given or {}).items():
+        try:
+            name = folded(text(plain(key)))
+        except ValueError:
+            raise MappingError(f"{argument}: {key!r} must be text") from None
+        if pairs.setdefault(name, target) != target:
+            raise MappingError(f"{argument} says two things for {key!r}: case and blanks make no difference")
+    return pairs
+
+
+def _known_name(name: str) -> str:
+    """An event name, in the only spelling that the API takes for the events that have a page of their own."""
+    return lowered if (lowered := name.strip().lower()) in EVENT_MODELS else name.strip()
 
 
 @dataclass(frozen=True)
@@ -72,27 +97,33 @@ class Steering:
             raise MappingError("give event or stage_map, not both")
         if self.stage_map is not None and not self.stage_map:
             raise MappingError("stage_map is empty: name at least one stage")
-        for stage, name in (self.stage_map or {}).items():
+        for stage, name in _fold_keys(self.stage_map, "stage_map").items():
             if name is not None and (not isinstance(name, str) or not name.strip()):
                 raise MappingError(f"stage_map[{stage!r}] must be an event name or None")
-            self._stages[_folded(str(stage))] = name
-        for reason, target in (self.reason_map or {}).items():
-            if target is not None and target not in REASONS and not self.allow_other_reasons:
+            self._stages[stage] = None if name is None else _known_name(name)
+        for reason, target in _fold_keys(self.reason_map, "reason_map").items():
+            if target is not None and (not isinstance(target, str) or not self._allows(target)):
                 raise MappingError(
                     f"reason_map[{reason!r}]: {target!r} is not in the vocabulary "
                     f"({', '.join(sorted(REASONS))}); choose one or set allow_other_reasons"
                 )
-            self._reasons[_folded(str(reason))] = target
+            self._reasons[reason] = target
         if self.event_id is not None:
             _checked_format(self.event_id)
         value = self.disqualified_value
-        if value is not None and value != "row" and (isinstance(value, (bool, str)) or value != value):
-            raise MappingError('disqualified_value must be a number or "row"')
+        if value is not None and value != "row":
+            try:
+                number(value)
+            except ValueError:
+                raise MappingError('disqualified_value must be a number or "row"') from None
+
+    def _allows(self, reason: str) -> bool:
+        return reason in REASONS or (self.allow_other_reasons and bool(reason.strip()))
 
     @property
     def events(self) -> frozenset[str]:
         """The event names that the configuration can make; empty if the rows name them."""
-        named = self.stage_map.values() if self.stage_map else (self.event,)
+        named = self._stages.values() if self._stages else (self.event and _known_name(self.event),)
         return frozenset(name for name in named if name)
 
     def event_name(self, stage: str | None, given: object) -> str:
@@ -101,32 +132,36 @@ class Steering:
         :param stage: the lead's stage, or None.
         :param given: the row's own ``event.name``, or None.
         """
+        own = None if given is None else _known_name(_text(given, "event.name"))
         if self.stage_map is not None:
             if stage is None:
                 raise BadLead(Problem("stage", "is required by stage_map"))
-            if _folded(stage) not in self._stages:
+            if folded(stage) not in self._stages:
                 raise NotSent("unknown_stage")
-            name = self._stages[_folded(stage)]
+            name = self._stages[folded(stage)]
             if name is None:
                 raise NotSent("stage_not_sent")
         elif self.event:
-            name = self.event
-        elif given is None:
+            name = _known_name(self.event)
+        elif own is None:
             raise BadLead(Problem("event.name", "is required: map it, or set event or stage_map"))
         else:
-            return _text(given, "event.name")
-        if given is not None and given != name:
+            return own
+        if own is not None and own != name:
             raise BadLead(Problem("event.name", f"must be {name}, as the operator sends it"))
         return name
 
     def reason(self, given: object) -> object:
         """The reason of the vocabulary for the CRM's own; one that is not mapped stays as it is."""
-        if not isinstance(given, str) or _folded(given) not in self._reasons:
+        try:
+            key = folded(text(given))
+        except ValueError:
+            return given  # the model refuses it
+        if key not in self._reasons:
             return given
-        reason = self._reasons[_folded(given)]
-        if reason is None:
+        if self._reasons[key] is None:
             raise NotSent("reason_not_sent")
-        return reason
+        return self._reasons[key]
 
     def fixed_value(self, name: str) -> float | None:
         """The value that a lead's event gets whatever the row says, or None."""
@@ -145,7 +180,7 @@ class Steering:
         def value(column: str) -> str:
             if column == "event":
                 return name
-            given = reserved.get(column, row.get(column))
+            given = reserved.get(column.lower()) if column.lower() in RESERVED else plain(_cell(row, column))
             if given is None and column == "stage" and self.event_id is None:
                 return STAGE_WITHOUT_NAME
             if given is None:
@@ -153,6 +188,14 @@ class Steering:
             return _text(given, column)
 
         return _filled(recipe, value)
+
+
+def _cell(row: Mapping[str, Any], column: str) -> Any:
+    """A row's value under a column's name, without regard to case."""
+    if column in row:
+        return row[column]
+    name = column.lower()
+    return next((value for key, value in row.items() if isinstance(key, str) and key.lower() == name), None)
 
 
 def _filled(recipe: str, value: Callable[[str], str]) -> str:
@@ -163,9 +206,9 @@ def _filled(recipe: str, value: Callable[[str], str]) -> str:
 def _checked_format(recipe: str) -> None:
     try:
         parts = list(string.Formatter().parse(recipe))
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise MappingError(f"event_id: {error}") from None
-    if any(spec or conversion for _, _, spec, conversion in parts):
+    if any(column == "" or spec or conversion for _, column, spec, conversion in parts):
         raise MappingError("event_id: plain column names only, such as {lead_id}")
     if not any(column for _, column, _, _ in parts):
         raise MappingError("event_id must name a column, such as {lead_id}: else all events share one id")

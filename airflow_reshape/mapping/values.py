@@ -2,63 +2,116 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import date, datetime
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from typing import Any, Final
+from uuid import UUID
+
+from pydantic import BaseModel
 
 MISSING: Final = None
-DEEPEST_NESTING = 12
+UNREADABLE: Final = object()
+"""Stands for a value that cannot be read. No field takes it, so the field's own check refuses it."""
+DEEPEST_NESTING = 32
+
+
+class _TooDeep(Exception):
+    """A value holds itself, or might as well."""
 
 
 def plain(value: object, depth: int = 0) -> Any:
-    """A plain value, or None where there is none.
+    """A plain value, None where there is none, :data:`UNREADABLE` for what is neither. Never raises.
 
     None, NaN, NaT, ``pandas.NA``, empty and blank text count as missing, also inside lists and dicts. Infinity
     stays: it is a wrong value, not a missing one. numpy and pandas scalars become Python's, buffers become bytes.
 
     :param value: anything that a driver, a client library or JSON gives.
     """
-    if value is None or isinstance(value, (bool, int)):
+    kind = type(value)
+    if kind is str:
+        return value if value and not value.isspace() else MISSING  # type: ignore[attr-defined]
+    if value is None or kind is int or kind is bool:
         return value
-    if isinstance(value, str):
-        return value if value and not value.isspace() else MISSING
-    if isinstance(value, float):
-        return float(value) if value == value else MISSING
-    if isinstance(value, Decimal):
-        return MISSING if value.is_nan() else value
-    if isinstance(value, (datetime, date)):
-        return value if value == value else MISSING  # NaT calls itself a datetime and equals nothing
-    if isinstance(value, (memoryview, bytearray)):
-        value = bytes(value)
-    if isinstance(value, bytes):
-        return value or MISSING
+    try:
+        return _converted(value, depth)
+    except _TooDeep:
+        if depth:
+            raise
+        return UNREADABLE
+    except Exception:  # noqa: BLE001  # whatever the code of somebody's class raises
+        return UNREADABLE
+
+
+def _converted(value: object, depth: int) -> Any:
+    if isinstance(value, (dict, list, tuple, set, frozenset)):
+        return _container(value, depth)
+    for kinds, read in _SCALARS:
+        if isinstance(value, kinds):
+            return read(value)
     if isinstance(value, Enum):
         return plain(value.value, depth)
-    if depth >= DEEPEST_NESTING:
-        return value  # the field's own check refuses it
     if isinstance(value, Mapping):
-        pairs = ((str(key), plain(item, depth + 1)) for key, item in value.items())
-        return {key: item for key, item in pairs if item is not MISSING}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [item for item in (plain(item, depth + 1) for item in value) if item is not MISSING]
+        return _container(value, depth)
+    if isinstance(value, BaseModel):
+        return _container(value.model_dump(exclude_none=True), depth)
     return _foreign(value, depth)
 
 
-def _foreign(value: Any, depth: int) -> Any:
-    """numpy and pandas values, known by their shape so that neither has to be installed."""
-    kind = type(value)
-    if kind.__name__ in ("NAType", "NaTType"):
+def _datetime(value: datetime) -> datetime | None:
+    if value != value:  # NaT calls itself a datetime and equals nothing
         return MISSING
-    if not kind.__module__.startswith(("numpy", "pandas")):
-        return value
-    if kind.__name__ == "datetime64":
-        value = value.astype("datetime64[us]")  # .item() of nanoseconds is a bare integer
-    for unwrap in ("item", "tolist"):
-        if getattr(value, "ndim", 0) and unwrap == "item":
-            continue
-        if hasattr(value, unwrap):
-            unwrapped = getattr(value, unwrap)()
-            return value if type(unwrapped) is kind else plain(unwrapped, depth + 1)
+    value.utcoffset()  # raises where a zone cannot tell
     return value
+
+
+def _buffer(value: bytes) -> bytes | None:
+    blank = not value or value.decode(errors="replace").isspace()
+    return MISSING if blank else value
+
+
+# Subclasses, an enum's members among them, may say anything else of themselves: hence the bare types' own methods.
+_SCALARS: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
+    (str, lambda value: plain(str.__str__(value))),
+    (int, int.__int__),
+    (float, lambda value: float.__float__(value) if value == value else MISSING),
+    (Decimal, lambda value: MISSING if value.is_nan() else value),
+    (datetime, _datetime),
+    ((date, time, timedelta, UUID), lambda value: value),
+    ((bytes, bytearray, memoryview), lambda value: _buffer(bytes(value))),
+)
+
+
+def _container(value: Any, depth: int) -> Any:
+    if depth >= DEEPEST_NESTING:
+        raise _TooDeep
+    if isinstance(value, Mapping):
+        pairs = ((_key(key), plain(item, depth + 1)) for key, item in value.items())
+        return {key: item for key, item in pairs if item is not MISSING}
+    items = [item for item in (plain(item, depth + 1) for item in value) if item is not MISSING]
+    # A set has another order in each process; the same lead makes the same event.
+    return sorted(items, key=repr) if isinstance(value, (set, frozenset)) else items
+
+
+def _key(key: object) -> str:
+    told = key if type(key) is str else str.__str__(key) if isinstance(key, str) else str(key)
+    return told if told.isascii() else told.encode("utf-8", "replace").decode()
+
+
+def _foreign(value: Any, depth: int) -> Any:
+    """Values of libraries that need not be installed, known by their shape."""
+    kind = type(value)
+    if kind.__name__ in ("NAType", "NaTType", "MaskedConstant"):
+        return MISSING
+    module = kind.__module__.partition(".")[0]
+    if module == "ipaddress":
+        return str(value)
+    if module not in ("numpy", "pandas"):
+        return UNREADABLE
+    if kind.__name__ in ("datetime64", "timedelta64"):
+        value = value.astype(f"{kind.__name__}[us]")  # .item() of nanoseconds is a bare integer
+    if not getattr(value, "ndim", 0) and hasattr(value, "item"):
+        unwrapped = value.item()
+        return plain(float(value) if type(unwrapped) is kind else unwrapped, depth)
+    return plain(value.tolist(), depth)

@@ -123,9 +123,7 @@ def _column_names(description: Sequence[Sequence[Any]] | None) -> tuple[str, ...
         raise SqlUnusable(f"Column {', '.join(unnamed)} of the query has no name. Give it one with AS.")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise SqlUnusable(
-            f"The query gives more than one column named {', '.join(twice)}. Rename all but one with AS."
-        )
+        raise SqlUnusable(f"The query gives more than one column named {', '.join(twice)}. Rename all but one with AS.")
     return names
 
 
@@ -140,7 +138,7 @@ def _psycopg(connection: Any) -> Any:
     """A named cursor: the server keeps the result and hands out what ``fetchmany`` asks for."""
     connection.autocommit = False  # a named cursor lives in a transaction; the extras may have asked for none
     rows = import_module("psycopg.rows")
-    cursor = connection.cursor(CURSOR_NAME, row_factory=rows.tuple_row, scrollable=False)
+    cursor = connection.cursor(CURSOR_NAME, row_factory=rows.tuple_row)
     loaders = import_module("psycopg.types.datetime")
     for name, loader in (
         ("date", loaders.DateLoader),
@@ -171,7 +169,7 @@ def _or_text(loader: type[Any]) -> type[Any]:
 def _psycopg2(connection: Any) -> Any:
     connection.autocommit = False
     cursors = import_module("psycopg2.extensions")
-    return connection.cursor(name=CURSOR_NAME, cursor_factory=cursors.cursor, scrollable=False)
+    return connection.cursor(name=CURSOR_NAME, cursor_factory=cursors.cursor)
 
 
 def _describe_psycopg2(cursor: Any) -> None:
@@ -308,12 +306,12 @@ def _error_number(error: Exception) -> int | None:
 def _is_lost(error: Exception, step: Step, dialect: str) -> bool:
     """Whether a retry may help, by the most exact thing that the driver tells."""
     classes = {base.__name__ for base in type(error).__mro__}
-    if step == "connect":
-        return not classes & OUR_MISTAKES and _meaning(error, LOGIN_REFUSED) is None
     if isinstance(error, OSError):
         return True
     if "sqlite3" in _packages(error):
         return getattr(error, "sqlite_errorcode", 0) & 0xFF in LOST_SQLITE
+    if step == "connect":
+        return not classes & OUR_MISTAKES and _meaning(error, LOGIN_REFUSED) is None
     number = _error_number(error)
     if dialect == "mysql" and number is not None:
         return number in LOST_MYSQL
@@ -337,19 +335,25 @@ def _kind(error: Exception) -> str:
     return f"{name} {state}" if state else name
 
 
+def _text(error: Exception) -> str:
+    """The driver's message; never shown, only looked through."""
+    return " ".join(str(part) for part in error.args)
+
+
 def _meaning(error: Exception, table: Mapping[str, str]) -> str | None:
-    text = str(error).lower()
+    text = _text(error).lower()
     return next((meaning for words, meaning in table.items() if words in text), None)
 
 
 def _named_in(sql: str, error: Exception) -> str:
     """The first word that the message quotes and the query's author wrote; any other may be a value."""
     written = set(re.findall(r"[\w$]+", sql))
-    text = str(error)
-    for quoted in [*re.findall(r"[\"'`]([^\"'`]+)[\"'`]", text), text.rpartition(": ")[2]]:
-        word = quoted.rpartition(".")[2]
+    text = _text(error)
+    quotes = [quoted for _, quoted in re.findall(r"([\"'`])(.+?)\1", text)]
+    for words in (*quotes, text.rpartition(": ")[2]):
+        word = words.rpartition(".")[2]
         if word in written:
-            return f" at {word}"
+            return f", near {word}"
     return ""
 
 
@@ -459,9 +463,7 @@ class SqlStream:
         if hang_up is not None:
             goodbyes = [(hang_up, cursor), (close, connection), (close, cursor)]
         for say, to in (*goodbyes, (close, connection)):
-            with suppress(
-                Exception
-            ):  # a lost connection cannot say goodbye, and its loss was reported before
+            with suppress(Exception):  # a lost connection cannot say goodbye, and its loss was reported before
                 say(to)
         if self._executed:
             _report_lineage(self._hook, self._sql, self.rows_read)
@@ -509,12 +511,10 @@ class SqlStream:
             misfit = None if _is_of_a_driver(error) else QUERY_REFUSED["parameter"]
             why = misfit or _meaning(error, QUERY_REFUSED) or "see the error's code"
             where = _named_in(self._sql, error)
-            return SqlRefused(
-                f"{name} refused the query: {why}{where} ({kind}). {left_out}: use a SQL client."
-            )
+            return SqlRefused(f"{name} refused the query: {why}{where} ({kind}). {left_out}: use a SQL client.")
         return SqlRefused(
             f"{name}: a value after row {self.rows_read} cannot be computed or read ({kind}). {left_out}. "
-            "Cast the column to text, or leave such rows out: BC dates, numbers too large, broken encodings."
+            "Cast the column to text, or leave such rows out: dates BC, numbers too large, broken encodings."
         )
 
 

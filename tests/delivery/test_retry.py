@@ -1,0 +1,268 @@
+"""When an event is tried again: pauses, Retry-After, and whose fault a failure is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from itertools import product
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_reshape.delivery.retry import RetryPolicy, retry_after_seconds
+from airflow_reshape.delivery.trouble import Next, Trial, Trouble
+from airflow_reshape.sandbox.testing import running_sandbox
+from tests.delivery.leads import SCRIPT_ID, TOKEN, leads, send
+from tests.delivery.servers import Reply, Request, scripted
+
+pytestmark = pytest.mark.timeout(30)
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+
+
+# Pauses
+
+
+@given(st.integers(1, 200), st.integers())
+def test_a_pause_lies_between_nothing_and_its_ceiling(attempt: int, seed: int) -> None:
+    policy = RetryPolicy(first_delay=0.5, longest_delay=30)
+    assert 0 <= policy.delay(attempt, None, Random(seed)) <= min(30, 0.5 * 2 ** (attempt - 1))
+
+
+def test_pauses_use_the_whole_range() -> None:
+    policy, random = RetryPolicy(), Random(1)
+    pauses = [policy.delay(3, None, random) for _ in range(500)]
+    assert min(pauses) < 0.1
+    assert max(pauses) > 1.9
+
+
+@given(st.floats(0, 1e12), st.integers(1, 20), st.integers())
+def test_what_the_server_asks_for_is_a_minimum_up_to_the_cap(asked: float, attempt: int, seed: int) -> None:
+    policy = RetryPolicy(longest_retry_after=120, longest_delay=30)
+    pause = policy.delay(attempt, asked, Random(seed))
+    assert min(asked, 120) <= pause <= min(asked, 120) + 30
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, None),
+        ("", None),
+        ("7", 7.0),
+        (" 7 ", 7.0),
+        ("0", 0.0),
+        ("9" * 400, float("inf")),
+        ("-3", None),
+        ("1.5", None),
+        ("soon", None),
+        (format_datetime(NOW + timedelta(seconds=90), usegmt=True), 90.0),
+        (format_datetime(NOW - timedelta(hours=1), usegmt=True), 0.0),
+        ("Sun, 01 Mar 2026 12:00:30 -0000", 30.0),
+        ("Sun, 01 Mar 2026 12:00:30", 30.0),
+        ("Sunday, 01-Mar-26 12:00:30 GMT", 30.0),
+        ("Sun, 99 Mar 2026 12:00:30 GMT", None),
+    ],
+)
+def test_reading_a_retry_after(header: str | None, seconds: float | None) -> None:
+    assert retry_after_seconds(header, NOW.timestamp()) == seconds
+
+
+@given(st.text(max_size=40))
+def test_any_retry_after_can_be_read(header: str) -> None:
+    seconds = retry_after_seconds(header, NOW.timestamp())
+    assert seconds is None or seconds >= 0
+
+
+def first_two(server_requests: list[Request], event_id: str) -> float:
+    """Seconds between the first two arrivals of an event, by the server's clock."""
+    first, second, *_ = (request.at for request in server_requests if request.id == event_id)
+    return second - first
+
+
+def in_seconds(seconds: int) -> Callable[[], str]:
+    return lambda: str(seconds)
+
+
+def at_date(seconds: int) -> Callable[[], str]:
+    # Whole seconds only: one more, so that the date is not nearer than asked for.
+    return lambda: format_datetime(datetime.now(UTC) + timedelta(seconds=seconds + 1), usegmt=True)
+
+
+def test_retry_after_is_obeyed() -> None:
+    asked = {
+        f"e{number}": Reply(status, headers={"Retry-After": header()})
+        for number, (status, header) in enumerate(product((408, 429, 500, 503), (in_seconds(1), at_date(1))), 1)
+    }
+    with scripted(lambda r: asked[r.id] if r.attempt == 1 else Reply()) as server:
+        sent = send(server.url, leads(len(asked)), concurrency=len(asked))
+    assert sent.counts == {"delivered": len(asked)}
+    for event_id in asked:
+        assert first_two(server.requests, event_id) >= 1.0
+
+
+@pytest.mark.parametrize(("status", "all_wait"), [(429, True), (503, True), (500, False)])
+def test_whom_a_retry_after_is_for(status: int, all_wait: bool) -> None:
+    # 429 and 503 are about the server; with any other answer only its own event waits.
+    def script(request: Request) -> Reply:
+        struck = request.id == "e1" and request.attempt == 1
+        return Reply(status, headers={"Retry-After": "1"}) if struck else Reply()
+
+    with scripted(script) as server:
+        sent = send(server.url, leads(5), concurrency=1)
+    assert sent.counts == {"delivered": 5}
+    assert first_two(server.requests, "e1") >= 1.0
+    if all_wait:
+        assert server.requests[1].at - server.requests[0].at >= 1.0
+    else:
+        assert server.ids == ["e1", "e2", "e3", "e4", "e5", "e1"]
+
+
+def test_a_retry_after_beyond_the_cap_is_cut() -> None:
+    policy = RetryPolicy(first_delay=0.001, longest_delay=0.01, longest_retry_after=0.2)
+
+    def script(request: Request) -> Reply:
+        return Reply(429, headers={"Retry-After": "86400"}) if request.attempt == 1 else Reply()
+
+    with scripted(script) as server:
+        sent = send(server.url, leads(1), retry=policy)  # an hour would meet the test's time limit
+    assert sent.counts == {"delivered": 1}
+    assert first_two(server.requests, "e1") >= 0.2
+
+
+@pytest.mark.parametrize("retry_after", [None, "seconds", "http-date"])
+def test_a_rate_limited_server_gets_everything(retry_after: str | None) -> None:
+    policy = RetryPolicy(first_delay=0.005, longest_delay=0.05, longest_retry_after=0.05)
+    with running_sandbox(token=TOKEN, script_id=SCRIPT_ID) as sandbox:
+        sandbox.set_faults(rate_limit=200, rate_burst=5, retry_after=retry_after)
+        sent = send(sandbox.url, leads(120), concurrency=16, retry=policy)
+        received = sandbox.summary()
+    assert sent.result.halt is None
+    assert sent.counts == {"delivered": 120}
+    assert (received["taken"], received["duplicates"]) == (120, 0)
+    assert received["by_status"]["429"] > 0
+
+
+# Whose fault
+
+
+class World:
+    """Events and their attempts, in the order a test says."""
+
+    def __init__(self) -> None:
+        self.trouble = Trouble()
+        self.trials: dict[int, Trial] = {}
+
+    def succeed(self, count: int = 1) -> None:
+        for _ in range(count):
+            self.trouble.succeeded(self.trouble.begins())
+
+    def fail(self, position: int, its_fault: bool = True) -> Next:
+        self.trouble.begins()
+        trial = self.trials.setdefault(position, Trial())
+        return self.trouble.failed(position, trial, its_fault, most_attempts=8)
+
+
+def test_an_event_that_fails_while_others_succeed_is_given_up() -> None:
+    world = World()
+    for _ in range(7):
+        assert world.fail(1) is Next.RETRY
+        world.succeed(3)
+    assert world.fail(1) is Next.GIVE_UP
+
+
+def test_a_server_that_never_took_anything_is_down() -> None:
+    world = World()
+    assert [world.fail(1) for _ in range(8)] == [Next.RETRY] * 7 + [Next.OUTAGE]
+
+
+def test_a_server_that_takes_nothing_any_more_is_down() -> None:
+    world = World()
+    world.succeed(100)
+    answers = [world.fail(position) for _ in range(8) for position in (1, 2, 3)]
+    assert answers[-3:] == [Next.OUTAGE] * 3
+    assert set(answers[:-3]) == {Next.RETRY}
+
+
+def test_a_success_that_was_in_flight_when_the_server_went_down_blames_nobody() -> None:
+    world = World()
+    world.succeed(10)
+    in_flight = world.trouble.begins()
+    for position in (1, 2, 3):
+        world.fail(position)
+    world.trouble.succeeded(in_flight)
+    answers = [world.fail(position) for _ in range(7) for position in (1, 2, 3)]
+    assert Next.GIVE_UP not in answers
+    assert answers[-1] is Next.OUTAGE
+
+
+def test_an_event_that_failed_once_before_the_outage_is_not_blamed_for_it() -> None:
+    world = World()
+    world.fail(1)
+    world.succeed(20)
+    answers = [world.fail(position) for _ in range(8) for position in (1, 2, 3, 4)]
+    assert Next.GIVE_UP not in answers
+    assert Next.OUTAGE in answers
+
+
+def test_the_last_event_left_is_given_up_if_the_others_were_taken() -> None:
+    world = World()
+    world.fail(1)
+    world.succeed(20)
+    assert [world.fail(1) for _ in range(7)] == [Next.RETRY] * 6 + [Next.GIVE_UP]
+
+
+def test_several_bad_events_left_at_the_end_are_given_up() -> None:
+    world = World()
+    for position in range(1, 6):
+        world.fail(position)
+    world.succeed(20)
+    answers = [world.fail(position) for _ in range(7) for position in range(1, 6)]
+    assert answers[-5:] == [Next.GIVE_UP] * 5
+
+
+def test_what_is_not_about_the_event_is_never_its_fault() -> None:
+    world = World()
+    for _ in range(100):
+        assert world.fail(1, its_fault=False) is Next.RETRY
+        world.succeed()
+    answers = [world.fail(1, its_fault=False) for _ in range(8)]
+    assert answers[-1] is Next.OUTAGE
+    assert set(answers[:-1]) == {Next.RETRY}
+
+
+@given(st.lists(st.tuples(st.sampled_from("sfb"), st.integers(1, 4)), max_size=300))
+def test_nothing_is_tried_for_ever_without_a_success(steps: list[tuple[str, int]]) -> None:
+    world = World()
+    in_vain = 0
+    for step, position in steps:
+        if step == "s":
+            world.succeed()
+            in_vain = 0
+        elif world.fail(position, its_fault=step == "f") is Next.RETRY:
+            in_vain += 1
+            assert in_vain <= 4 * 8
+        else:
+            del world.trials[position]
+            in_vain = 0
+
+
+@given(st.lists(st.tuples(st.sampled_from("sb"), st.integers(1, 4)), max_size=300))
+def test_no_connection_and_too_many_requests_cost_no_event(steps: list[tuple[str, int]]) -> None:
+    world = World()
+    for step, position in steps:
+        if step == "s":
+            world.succeed()
+        else:
+            assert world.fail(position, its_fault=False) is not Next.GIVE_UP
+
+
+def test_refusals() -> None:
+    trouble = Trouble()
+    assert trouble.refused(1)  # before the first success
+    trouble.succeeded(trouble.begins())
+    assert [trouble.refused(n) for n in (2, 2, 3, 3, 4)] == [False, False, False, False, True]
+    trouble.succeeded(trouble.begins())
+    assert [trouble.refused(n) for n in (5, 6, 7)] == [False, False, True]
