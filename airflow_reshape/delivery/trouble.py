@@ -21,29 +21,18 @@ class Trial:
 
     :param attempts: requests made.
     :param charged: failures that may be the event's fault.
-    :param blamed: those that came while the server took others.
+    :param blamed: those that came while the server surely took others.
     :param in_vain: failures in a row without a success of another event in between.
+    :param begun: requests begun, by all events, up to the last failure.
+    :param successes: requests that succeeded, of all events, up to the last failure.
     """
 
     attempts: int = 0
     charged: int = 0
     blamed: int = 0
     in_vain: int = 0
-    _failed_at: int | None = None
-
-    def failed(self, now: int, latest_success: int, may_be_its_fault: bool) -> None:
-        """Note a failure.
-
-        :param now: requests begun up to now, by all events.
-        :param latest_success: number of the last begun request that succeeded.
-        """
-        # Only a request that began after the failure shows that the server worked: one in flight at the
-        # moment when a server goes down may still succeed.
-        others_succeed = self._failed_at is not None and latest_success > self._failed_at
-        self._failed_at = now
-        self.in_vain = 1 if others_succeed else self.in_vain + 1
-        self.charged += may_be_its_fault
-        self.blamed += may_be_its_fault and others_succeed
+    begun: int | None = None
+    successes: int = 0
 
 
 @dataclass(slots=True)
@@ -90,7 +79,13 @@ class Trouble:
         :param may_be_its_fault: False where the answer is not about the event: no connection, too many requests.
         :param most_attempts: attempts an event gets.
         """
-        trial.failed(self._begun, self._latest_success, may_be_its_fault)
+        # Only a request that began after the last failure shows that the server worked: one in flight at the
+        # moment when a server goes down may still succeed.
+        blamed = may_be_its_fault and trial.begun is not None and self._latest_success > trial.begun
+        trial.charged += may_be_its_fault
+        trial.blamed += blamed
+        trial.in_vain = trial.in_vain + 1 if trial.successes == self.successes else 1
+        trial.begun, trial.successes = self._begun, self.successes
         if not trial.blamed:
             self._failing.add(position)
         if max(trial.charged, trial.in_vain) < most_attempts:

@@ -72,6 +72,7 @@ class FieldMap:
         cannot give itself.
     :param unknown_columns: ``error`` (default), ``ignore``, ``event.properties`` or ``user.properties``.
     :param property_columns: the columns that the last two may take; others are errors.
+    :param used_columns: columns that are no field and no error either, because ``event_id`` is made of them.
     :raises MappingError: a path does not exist, two sources are given for one path, or the allow-list is missing
         or without use.
     """
@@ -81,6 +82,7 @@ class FieldMap:
         mapping: Mapping[str, str] | None = None,
         unknown_columns: UnknownColumns = "error",
         property_columns: Sequence[str] = (),
+        used_columns: Iterable[str] = (),
     ) -> None:
         if unknown_columns not in get_args(UnknownColumns):
             raise MappingError(f"unknown_columns must be one of {', '.join(get_args(UnknownColumns))}")
@@ -96,6 +98,7 @@ class FieldMap:
             )
         self._unknown_columns = unknown_columns
         self._property_columns = {column.lower() for column in property_columns}
+        self._used_columns = {column.lower() for column in used_columns}
         self._mapped: list[Step] = []
         targets: dict[Path, str] = {}
         for target, source in (mapping or {}).items():
@@ -220,7 +223,7 @@ class FieldMap:
         if (key := _named(column)).lower() in self._property_columns:
             into = INTO_PROPERTIES[self._unknown_columns]
             steps.append(Step((column,), (*into, key.lower() if key.isupper() else key)))
-        else:
+        elif key.lower() not in self._used_columns:
             unknown.append(Problem(shown(column), error.advice))
 
 

@@ -126,6 +126,12 @@ class Steering:
         named = self._stages.values() if self._stages else (self.event and _known_name(self.event),)
         return frozenset(name for name in named if name)
 
+    @property
+    def columns(self) -> frozenset[str]:
+        """The columns that ``event_id`` is made of."""
+        parts = string.Formatter().parse(self.event_id or "")
+        return frozenset(column for _, column, _, _ in parts if column)
+
     def event_name(self, stage: str | None, given: object) -> str:
         """The name of a lead's event.
 

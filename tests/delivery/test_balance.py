@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from airflow_reshape.delivery.outcome import Kind
@@ -136,7 +136,7 @@ def worlds(draw: st.DrawFn) -> dict[str, Any]:
         first = draw(st.integers(0, count))
         down = draw(st.sampled_from(["500", "connect", "timeout", "429"]))
         for number in range(first + 1, count + 1):
-            script[f"e{number}"] = [down] * 20
+            script[f"e{number}"] = [draw(st.sampled_from([down, "reset", "500"])), *[down] * 20]
     return {
         "rows": rows,
         "script": script,
@@ -150,7 +150,7 @@ def worlds(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=250)
 @given(worlds())
 def test_the_balance(world: dict[str, Any]) -> None:
     rows, stop_at, break_at = world["rows"], world["stop_at_post"], world["break_at"]

@@ -238,7 +238,7 @@ def test_a_timeout_is_tried_again_with_the_same_id() -> None:
 
 def test_a_server_that_hangs_for_ever_leaves_events_in_doubt() -> None:
     with scripted(Reply(wire=b"", end="hang")) as server:
-        sent = send(destination(server.url, timeout=0.15), leads(4), concurrency=4)
+        sent = send(destination(server.url, timeout=0.3), leads(4), concurrency=4)
     assert sent.result.halt is not None
     assert sent.result.halt.stop is Stop.OUTAGE
     assert "no answer" in sent.result.halt.why

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_reshape.delivery.retry import RetryPolicy, retry_after_seconds
+from airflow_reshape.delivery.transport import AiohttpTransport
 from airflow_reshape.delivery.trouble import Next, Trial, Trouble
 from airflow_reshape.sandbox.testing import running_sandbox
-from tests.delivery.leads import SCRIPT_ID, TOKEN, leads, send
+from tests.delivery.leads import SCRIPT_ID, TOKEN, destination, in_chunks, leads, send, sender
 from tests.delivery.servers import Reply, Request, scripted
 
 pytestmark = pytest.mark.timeout(30)
@@ -103,21 +104,32 @@ def test_retry_after_is_obeyed() -> None:
         assert first_two(server.requests, event_id) >= 1.0
 
 
-@pytest.mark.parametrize(("status", "all_wait"), [(429, True), (503, True), (500, False)])
-def test_whom_a_retry_after_is_for(status: int, all_wait: bool) -> None:
-    # 429 and 503 are about the server; with any other answer only its own event waits.
+@pytest.mark.parametrize("status", [429, 503])
+def test_what_a_busy_server_asks_for_is_for_all(status: int) -> None:
     def script(request: Request) -> Reply:
-        struck = request.id == "e1" and request.attempt == 1
-        return Reply(status, headers={"Retry-After": "1"}) if struck else Reply()
+        return Reply(status, headers={"Retry-After": "1"}) if request.number == 1 else Reply()
 
     with scripted(script) as server:
         sent = send(server.url, leads(5), concurrency=1)
     assert sent.counts == {"delivered": 5}
-    assert first_two(server.requests, "e1") >= 1.0
-    if all_wait:
-        assert server.requests[1].at - server.requests[0].at >= 1.0
-    else:
-        assert server.ids == ["e1", "e2", "e3", "e4", "e5", "e1"]
+    assert server.requests[1].at - server.requests[0].at >= 1.0
+
+
+def test_what_is_said_about_one_event_is_for_that_event_only() -> None:
+    def script(request: Request) -> Reply:
+        if request.id == "e1":
+            return Reply(500, headers={"Retry-After": "1000"})  # beyond the test's time limit
+        if request.id == "e5":
+            engine.stop()
+        return Reply()
+
+    with scripted(script) as server:
+        engine, tally = sender(
+            AiohttpTransport(destination(server.url), 1), concurrency=1, retry=RetryPolicy(longest_retry_after=1000)
+        )
+        engine.send(in_chunks(leads(5)))
+    assert server.ids == ["e1", "e2", "e3", "e4", "e5"]
+    assert tally.kinds == {"delivered": 4, "unsent": 1}
 
 
 def test_a_retry_after_beyond_the_cap_is_cut() -> None:
@@ -170,6 +182,16 @@ def test_an_event_that_fails_while_others_succeed_is_given_up() -> None:
     for _ in range(7):
         assert world.fail(1) is Next.RETRY
         world.succeed(3)
+    assert world.fail(1) is Next.GIVE_UP
+
+
+def test_an_event_that_others_outlived_is_given_up_also_in_bad_weather() -> None:
+    world = World()
+    for _ in range(7):
+        world.fail(1)
+        world.succeed()
+    for position in (2, 3, 4, 5):
+        assert world.fail(position) is Next.RETRY
     assert world.fail(1) is Next.GIVE_UP
 
 

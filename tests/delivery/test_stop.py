@@ -18,7 +18,7 @@ import pytest
 
 from airflow_reshape.delivery.outcome import Kind, Outcome
 from airflow_reshape.delivery.sender import DRAIN_SECONDS, Sender, Stop, UnexpectedError
-from airflow_reshape.delivery.transport import AiohttpTransport, Answer
+from airflow_reshape.delivery.transport import AiohttpTransport, Answer, TransportFailure
 from airflow_reshape.events.prepared import Prepared
 from tests.delivery.interrupted_task import FOR_THE_END, FOR_THE_SERVER, IN_THE_SOURCE, TIMES
 from tests.delivery.leads import KeepingTally, builder, destination, in_chunks, lead, leads, sender
@@ -103,6 +103,33 @@ def test_a_stop_ends_a_drain_that_something_else_began() -> None:
     assert result.halt is not None
     assert result.halt.stop is Stop.CREDENTIALS
     assert tally.in_doubt == 3
+
+
+def test_the_engine_ends_although_the_source_is_stuck() -> None:
+    # A task that is being killed must have settled its leads, whatever page of an API it waits for.
+    left = threading.Event()
+
+    class Watched(AiohttpTransport):
+        async def __aexit__(
+            self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        ) -> None:
+            await super().__aexit__(kind, error, trace)
+            left.set()
+
+    def rows() -> Iterator[list[object]]:
+        yield [lead(1), lead(2)]
+        engine.stop()
+        assert left.wait(20)
+        yield [lead(3)]
+        raise AssertionError("it was read on")
+
+    with scripted() as server:
+        engine, tally = sender(Watched(destination(server.url), 4))
+        result = engine.send(rows())
+    assert result.halt is not None
+    assert result.source_error is None
+    assert tally.read == 3
+    assert tally.at(3).kind is Kind.UNSENT
 
 
 def test_a_stop_that_comes_before_the_send_prevents_it() -> None:
@@ -259,6 +286,31 @@ def test_what_a_source_raises_beyond_exceptions_surfaces_at_once() -> None:
     assert no_sender_left()
 
 
+def test_a_source_is_closed_whatever_it_raised() -> None:
+    closed = []
+
+    class Source:
+        def __iter__(self) -> Iterator[list[object]]:
+            return self
+
+        def __next__(self) -> list[object]:
+            raise KeyboardInterrupt
+
+        def close(self) -> None:
+            closed.append(True)
+            raise OSError("nobody wants to know")
+
+    with scripted() as server, pytest.raises(KeyboardInterrupt):
+        send_source(server, Source())
+    assert closed == [True]
+
+
+def test_a_source_of_something_else_than_chunks() -> None:
+    with scripted() as server, pytest.raises(UnexpectedError, match="TypeError while reading"):
+        send_source(server, iter([[lead(1)], 5, *([lead(n)] for n in range(2, 20))]))
+    assert no_sender_left()
+
+
 def test_a_source_that_breaks_when_it_is_closed() -> None:
     class Source:
         def __iter__(self) -> Iterator[list[object]]:
@@ -325,6 +377,19 @@ class BrokenTransport:
         if self.good < 0:
             raise self.error
         return Answer(200)
+
+
+def test_a_doubt_outlives_later_attempts_that_sent_nothing() -> None:
+    class Fading(BrokenTransport):
+        async def post(self, body: bytes) -> Answer:
+            self.good -= 1
+            raise TransportFailure("timeout" if self.good == 4 else "connect")
+
+    engine, tally = sender(Fading(OSError()), concurrency=1)
+    engine.send(in_chunks(leads(1)))
+    assert tally.at(1).kind is Kind.UNSENT
+    assert tally.at(1).attempts == 8
+    assert tally.at(1).in_doubt
 
 
 @pytest.mark.parametrize("error", [RuntimeError, SystemExit, KeyboardInterrupt])

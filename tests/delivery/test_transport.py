@@ -84,7 +84,7 @@ def test_a_lost_answer_may_have_been_sent(reply: Reply) -> None:
 
 def test_an_answer_that_never_comes() -> None:
     with scripted(HANGS) as server:
-        lost = failure(destination(server.url, timeout=0.2))
+        lost = failure(destination(server.url, timeout=0.5))
         assert len(server.requests) == 1
     assert (lost.kind, lost.sent) == ("timeout", True)
 
@@ -92,7 +92,7 @@ def test_an_answer_that_never_comes() -> None:
 def test_an_answer_whose_end_never_comes() -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
     with scripted(Reply(wire=head, end="hang")) as server:
-        assert failure(destination(server.url, timeout=0.2)).kind == "timeout"
+        assert failure(destination(server.url, timeout=0.5)).kind == "timeout"
 
 
 def test_a_refused_connection_sent_nothing() -> None:
@@ -103,7 +103,7 @@ def test_a_refused_connection_sent_nothing() -> None:
 
 def test_a_connection_that_is_never_made_sent_nothing() -> None:
     with deaf_port() as port:
-        lost = failure(destination(f"http://127.0.0.1:{port}", timeout=0.4))
+        lost = failure(destination(f"http://127.0.0.1:{port}", timeout=0.6))
     assert (lost.kind, lost.sent) == ("connect", False)
 
 

@@ -7,9 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from airflow_reshape.hooks.reshape import ReshapeHook
 from airflow_reshape.sandbox.testing import RunningSandbox
+
+settings.register_profile("imports", deadline=None)  # the first example of a test may load a library
+settings.load_profile("imports")
 
 TOKEN = "token-of-the-tests"
 SCRIPT_ID = "AB12CD34"

@@ -27,9 +27,10 @@ def builder(
         options["event"] = "lead_qualified"
     parts = [{key: options.pop(key) for key in keys if key in options} for keys in (FIELD_MAP, STEERING, RULES)]
     assert not options
+    steering = Steering(**parts[1], allow_other_reasons=allow_other_reasons)
     return EventBuilder(
-        FieldMap(**parts[0]),
-        Steering(**parts[1], allow_other_reasons=allow_other_reasons),
+        FieldMap(**parts[0], used_columns=steering.columns),
+        steering,
         Rules(generation, allow_other_reasons=allow_other_reasons, **parts[2]),
         default_paths(defaults),
         environment,

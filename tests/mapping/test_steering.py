@@ -194,13 +194,21 @@ def test_event_id_formats(event_id: str, made: str) -> None:
     assert event(row, event_id=event_id, unknown_columns="ignore").id == made
 
 
+def test_columns_of_the_event_id_are_no_unknown_ones() -> None:
+    row = {**LEAD, "Deal": "d-5", "id": 7, "email": "ana@example.com"}
+    sent = event(row, event_id="{deal}-{ID}-{EMAIL}")
+    assert sent.id == "d-5-7-ana@example.com"
+    assert sent.body["user"] == {"email": "ana@example.com"}
+    assert list(invalid(row, event_id="{deal}")) == ["id"]
+
+
 @pytest.mark.parametrize("value", [None, "", pd.NaT, float("nan")])
 def test_an_event_id_of_an_empty_column_is_invalid(value: Any) -> None:
     row = {**LEAD, "deal": value}
     told = {"event.id": "cannot be made: the column deal is missing or empty"}
     assert invalid(row, event_id="{deal}", unknown_columns="ignore") == told
     assert invalid(LEAD, event_id="{deal}") == told
-    assert list(invalid({**LEAD, "deal": [1]}, event_id="{deal}", unknown_columns="ignore")) == ["deal"]
+    assert list(invalid({**LEAD, "deal": [1]}, event_id="{deal}")) == ["deal"]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from tests.sql.conftest import MYSQL, POSTGRES, SQLITE, MakeHook, drivers
 from tests.sql.crm import CONN_ID, READ_LEADS, VARIABLE, Crm, hook_for, wait_until
 
 EVERY = (*SQLITE, *POSTGRES, *MYSQL)
+NAME = "maria"
 PERSON = "maria.pop@example.com"
 # Far more than any buffer between server and client holds.
 LARGE = {
@@ -44,7 +45,7 @@ def refused(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.ExceptionInfo[S
     assert raised.value.__cause__ is None
     assert raised.value.__context__ is None
     shown = "".join(traceback.format_exception(raised.value)) + repr(raised.value) + caplog.text
-    assert "maria" not in shown
+    assert NAME not in shown
     assert "@example.com" not in shown
 
 
@@ -65,6 +66,19 @@ def test_a_mistake_in_the_query_is_named(
         read(make_hook(), sql.format("?" if crm.driver == "sqlite3" else "%s"), [PERSON])
     assert told in str(raised.value)
     assert f"({crm.driver.partition('.')[0]}" in str(raised.value)  # the driver's class
+
+
+# The database's message quotes the parameter.
+QUOTING = {
+    "postgresql": "SELECT CAST(%s AS int) AS n",
+    "mysql": "SELECT id FROM leads WHERE email === %s",
+}
+
+
+@drivers(*POSTGRES, *MYSQL)
+def test_a_parameter_that_the_database_quotes(crm: Crm, make_hook: MakeHook, caplog: pytest.LogCaptureFixture) -> None:
+    with refused(caplog):
+        read(make_hook(), QUOTING[crm.dialect], [NAME])
 
 
 @pytest.mark.parametrize("parameters", [[PERSON, PERSON], {"other": PERSON}])
