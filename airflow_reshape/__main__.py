@@ -13,7 +13,7 @@ from rich.table import Table
 from airflow_reshape.exceptions import ReshapeConfigurationError, ReshapeError
 from airflow_reshape.hooks.lead_send import LeadSend
 from airflow_reshape.hooks.plan import SendPlan
-from airflow_reshape.hooks.reshape import TEST_CONTEXT, TEST_EVENT
+from airflow_reshape.hooks.reshape import TEST_CONTEXT, TEST_EVENT, TEST_RETRY
 from airflow_reshape.hooks.settings import ReshapeSettings, read_settings
 
 app = typer.Typer(
@@ -112,7 +112,7 @@ def _send(settings: ReshapeSettings, lead: Any, plan: SendPlan) -> None:
         return prepared
 
     try:
-        summary = LeadSend(settings, plan, log, prepare).run([[lead]])
+        summary = LeadSend(settings, plan, log, prepare, TEST_RETRY).run([[lead]])
     except ReshapeError as error:
         _fail(str(error))
     if summary["skipped"]:

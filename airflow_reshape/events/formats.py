@@ -185,7 +185,10 @@ def phone(value: object, region: str | None) -> Phone:
         parsed = phonenumbers.parse(digits, region)
     except phonenumbers.NumberParseException as error:
         if error.error_type == phonenumbers.NumberParseException.INVALID_COUNTRY_CODE and region is None:
-            raise broken("phone_region", "has no country code: map user.country or set default_region") from None
+            raise broken(
+                "phone_region",
+                "has no country code: map user.country or set default_region",
+            ) from None
         raise broken("phone", "must be a phone number") from None
     if phonenumbers.is_possible_number_with_reason(parsed) != phonenumbers.ValidationResult.IS_POSSIBLE:
         raise broken("phone_possible", IMPOSSIBLE_PHONE)

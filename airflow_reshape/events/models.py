@@ -202,7 +202,8 @@ class User(Part):
     @classmethod
     def _phone(cls, value: Any, info: ValidationInfo) -> Contact | None:
         country = info.data.get("country")
-        region = (formats.region_of(country) if country else None) or _rules(info).default_region
+        # A country that is given and not known must not make a number of another country.
+        region = formats.region_of(country) if country else _rules(info).default_region
         reading = _reading(info)
 
         def e164(item: Any) -> str:

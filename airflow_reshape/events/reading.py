@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticCustomError
 
 from airflow_reshape.events import formats
-from airflow_reshape.events.models import BaseEvent, LeadDisqualified, model_for
+from airflow_reshape.events.models import BaseEvent, model_for
 from airflow_reshape.events.rules import Problem, Reading, Rules, shown
 
 Location = tuple[str | int, ...]
@@ -60,10 +60,9 @@ def read_event(name: str, data: Mapping[str, Any], rules: Rules) -> ReadEvent:
     :raises InvalidEvent: a required field is missing or bad, or any field with ``on_bad_field="reject"``.
     """
     model = model_for(name)
-    one_plain = rules.generation == "webhooks" or model is LeadDisqualified
     left_out: dict[Location, Problem] = {}
     for _ in range(MOST_PASSES):
-        reading = Reading(rules, one_plain_contact=one_plain)
+        reading = Reading(rules, one_plain_contact=rules.generation == "webhooks")
         try:
             event = model.model_validate(data, context=reading)
         except ValidationError as error:

@@ -85,7 +85,6 @@ class SendPlan:
             if not holds(getattr(self, name)):
                 raise ReshapeConfigurationError(f"{name} {rule}")
         try:
-            field_map = FieldMap(self.mapping, self.unknown_columns, self.property_columns)
             steering = Steering(
                 event=self.event,
                 stage_map=self.stage_map,
@@ -94,6 +93,7 @@ class SendPlan:
                 disqualified_value=self.disqualified_value,
                 allow_other_reasons=self.allow_other_reasons,
             )
+            field_map = FieldMap(self.mapping, self.unknown_columns, self.property_columns, steering.columns)
             defaults = default_paths(self.defaults)
         except MappingError as error:
             raise ReshapeConfigurationError(str(error)) from None

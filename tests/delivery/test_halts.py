@@ -150,7 +150,7 @@ def test_a_login_page_is_no_success() -> None:
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_server_that_takes_nothing_is_an_outage(status: int) -> None:
     with scripted(Reply(status)) as server:
-        sent = send(server.url, leads(100), concurrency=4)
+        sent = send(server.url, leads(20), concurrency=4)
     assert sent.result.halt is not None
     assert sent.result.halt.stop is Stop.OUTAGE
     assert str(status) in sent.result.halt.why

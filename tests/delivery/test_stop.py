@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import pytest
 
+from airflow_reshape.delivery.inbox import CHUNKS_AHEAD
 from airflow_reshape.delivery.outcome import Kind, Outcome
 from airflow_reshape.delivery.sender import DRAIN_SECONDS, Sender, Stop, UnexpectedError
 from airflow_reshape.delivery.transport import AiohttpTransport, Answer, TransportFailure
@@ -67,7 +68,7 @@ def test_airflow_kills_after_five_seconds() -> None:
 def test_what_is_not_drained_in_time_is_in_doubt() -> None:
     with scripted(lambda r: Reply(wire=b"", end="hang")) as server:
         engine, tally = sender(
-            AiohttpTransport(destination(server.url, timeout=50), 4), concurrency=4, drain_seconds=0.2
+            AiohttpTransport(destination(server.url, timeout=1000), 4), concurrency=4, drain_seconds=0.2
         )
         stopping = threading.Thread(target=stop_when, args=(lambda: len(server.requests) == 4, engine))
         stopping.start()
@@ -82,21 +83,17 @@ def test_what_is_not_drained_in_time_is_in_doubt() -> None:
 
 def test_a_stop_ends_a_drain_that_something_else_began() -> None:
     # After a 401 the others in flight may take their time; a task that is being killed has none.
-    first_is_answered = threading.Event()
+    all_there = threading.Event()
 
     def script(request: Request) -> Reply:
-        if request.id == "e1":
-            first_is_answered.set()
-            return Reply(401)
-        return Reply(wire=b"", end="hang")
+        if request.number == 4:
+            all_there.set()
+        return Reply(401, gate=all_there) if request.id == "e1" else Reply(wire=b"", end="hang")
 
     with scripted(script) as server:
-        engine, tally = sender(
-            AiohttpTransport(destination(server.url, timeout=50), 4), concurrency=4, drain_seconds=0.2
-        )
-        stopping = threading.Thread(
-            target=stop_when, args=(lambda: first_is_answered.is_set() and len(server.requests) == 4, engine)
-        )
+        transport = AiohttpTransport(destination(server.url, timeout=1000), 4)
+        engine, tally = sender(transport, concurrency=4, drain_seconds=0.2)
+        stopping = threading.Thread(target=stop_when, args=(lambda: tally.outcomes, engine))
         stopping.start()
         result = engine.send(in_chunks(leads(100)))
         stopping.join()
@@ -194,7 +191,7 @@ def send_source(server: ScriptedServer, chunks: Any, **options: Any) -> tuple[An
     return engine.send(chunks), tally
 
 
-def stop_when(holds: Callable[[], bool], engine: Sender) -> None:
+def stop_when(holds: Callable[[], object], engine: Sender) -> None:
     """Poll, and stop the send; the test's time limit is the end of it."""
     while not holds():
         threading.Event().wait(0.005)
@@ -308,6 +305,28 @@ def test_a_source_is_closed_whatever_it_raised() -> None:
 def test_a_source_of_something_else_than_chunks() -> None:
     with scripted() as server, pytest.raises(UnexpectedError, match="TypeError while reading"):
         send_source(server, iter([[lead(1)], 5, *([lead(n)] for n in range(2, 20))]))
+    assert no_sender_left()
+
+
+def test_a_reader_that_waits_for_a_free_slot_is_not_forgotten() -> None:
+    waiting = threading.Event()
+
+    class Breaking(list[object]):
+        def __iter__(self) -> Iterator[object]:
+            yield lead(1)
+            assert waiting.wait(20)
+            raise ValueError(MARKER)
+
+    def chunks() -> Iterator[list[object]]:
+        yield Breaking()
+        for number in range(2, 2 + CHUNKS_AHEAD):
+            yield [lead(number)]
+        waiting.set()  # nobody takes any more, and there is no room for what comes
+        yield [lead(9)]
+        yield [lead(10)]
+
+    with scripted() as server, pytest.raises(UnexpectedError, match="ValueError while reading"):
+        send_source(server, chunks())
     assert no_sender_left()
 
 

@@ -72,7 +72,7 @@ def silent(*things: object) -> None:
     assert [text for thing in things for text in told(thing) if MARKER in text] == []
 
 
-@settings(FIXED, max_examples=600)
+@settings(FIXED, max_examples=400)
 @given(
     st.sampled_from(sorted(BASES)),
     st.dictionaries(st.sampled_from(FIELDS), NESTED, min_size=1, max_size=3),
@@ -95,7 +95,7 @@ def test_reading(name: str, values: dict[str, Any], on_bad_field: Any, generatio
         silent(read, read.event, read.event.event, read.event.user, read.event.context, *read.left_out, *read.cleaned)
 
 
-@settings(FIXED, max_examples=600)
+@settings(FIXED, max_examples=400)
 @given(
     st.dictionaries(st.sampled_from([*FIELDS, *RESERVED]), NESTED, max_size=4),
     st.sampled_from((Steering(), Steering(event="lead_qualified"), Steering(stage_map={"SQL": "lead_qualified"}))),

@@ -187,7 +187,7 @@ def test_milliseconds_read_as_themselves(milliseconds: int, zone: str) -> None:
     assert formats.epoch_ms(formats.moment(milliseconds, zone).isoformat(), zone) == milliseconds
 
 
-@settings(FIXED, max_examples=1000)
+@settings(FIXED, max_examples=600)
 @given(st.text("0123456789-:TWZP+., /é٣nowPTMS", max_size=20) | st.text(max_size=8))
 def test_any_text_is_a_time_or_refused_and_always_the_same(text: str) -> None:
     def read() -> datetime | str:

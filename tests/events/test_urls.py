@@ -179,7 +179,7 @@ PIECES = st.lists(
 ).map("".join)
 
 
-@settings(FIXED, max_examples=600)
+@settings(FIXED, max_examples=400)
 @given(PIECES)
 def test_whatever_stands_behind_the_host(rest: str) -> None:
     try:

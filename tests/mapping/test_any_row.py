@@ -95,7 +95,7 @@ def body_or_none(builder: EventBuilder, row: Any) -> dict[str, Any] | None:
     return None
 
 
-@settings(FIXED, max_examples=1200)
+@settings(FIXED, max_examples=900)
 @given(builders(), rows())
 def test_a_row_gives_an_event_that_the_api_takes_or_none(built: tuple[EventBuilder, Rules], row: Any) -> None:
     builder, rules = built
@@ -111,7 +111,7 @@ def test_a_row_gives_an_event_that_the_api_takes_or_none(built: tuple[EventBuild
     assert refused(body, rules.generation, rules) == ()
 
 
-@settings(FIXED, max_examples=500)
+@settings(FIXED, max_examples=400)
 @given(builders(), good_rows() | rows())
 def test_the_body_of_an_event_makes_the_same_body_again(built: tuple[EventBuilder, Rules], row: Any) -> None:
     builder, rules = built

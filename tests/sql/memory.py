@@ -9,7 +9,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from airflow_reshape.transfers import sql_stream
+from airflow_reshape.transfers import sql_dialects
+from airflow_reshape.transfers.sql_stream import SqlStream
 from tests.sql.crm import READ_LEADS, hook_for
 
 
@@ -25,7 +26,7 @@ def peak_kib() -> int:
 def read(driver: str, rows: int) -> None:
     """Read so many leads, and keep none."""
     sql = READ_LEADS.replace(" ORDER BY", f" WHERE id <= {rows} ORDER BY")
-    with sql_stream.SqlStream(hook_for(driver), sql) as stream:
+    with SqlStream(hook_for(driver), sql) as stream:
         for _ in stream:
             pass
     if stream.rows_read != rows:
@@ -39,7 +40,7 @@ def main() -> None:
     before = peak_kib()
     read(driver, many)
     with_dialects = peak_kib() - before
-    sql_stream.DIALECTS = {}
+    sql_dialects.DIALECTS = {}
     read(driver, many)
     sys.stdout.write(f"{with_dialects} {peak_kib() - before}\n")
 

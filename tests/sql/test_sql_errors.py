@@ -15,7 +15,8 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow.providers.common.sql.hooks.sql import DbApiHook
 from airflow.providers.sqlite.hooks.sqlite import SqliteHook
 
-from airflow_reshape.transfers.sql_stream import SqlRefused, SqlSourceLost, SqlStream
+from airflow_reshape.transfers.sql_errors import SqlRefused, SqlSourceLost
+from airflow_reshape.transfers.sql_stream import SqlStream
 from tests.databases import DatabaseServer, mariadb_server, postgres_server
 from tests.sql.conftest import MYSQL, POSTGRES, SQLITE, MakeHook, drivers
 from tests.sql.crm import CONN_ID, READ_LEADS, VARIABLE, Crm, hook_for, wait_until

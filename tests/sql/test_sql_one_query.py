@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_reshape.transfers.sql_stream import SqlUnusable, _arguments, _column_names, one_query
+from airflow_reshape.transfers.sql_errors import SqlUnusable
+from airflow_reshape.transfers.sql_query import column_names, execute_arguments, one_query
 
 
 @pytest.mark.parametrize(
@@ -70,12 +71,12 @@ def test_anything_else_is_refused_with_its_cure(sql: str, cure: str) -> None:
     ],
 )
 def test_no_parameters_are_no_argument(parameters: Any, arguments: tuple[Any, ...]) -> None:
-    assert _arguments(parameters) == arguments
+    assert execute_arguments(parameters) == arguments
 
 
 def test_parameters_given_as_text_are_refused_without_being_shown() -> None:
     with pytest.raises(SqlUnusable, match="give a list") as raised:
-        _arguments("maria.pop@example.com")
+        execute_arguments("maria.pop@example.com")
     assert "maria" not in str(raised.value)
 
 
@@ -90,4 +91,4 @@ def test_parameters_given_as_text_are_refused_without_being_shown() -> None:
 )
 def test_columns_must_have_names_of_their_own(description: Any, cure: str) -> None:
     with pytest.raises(SqlUnusable, match=cure):
-        _column_names(description)
+        column_names(description)

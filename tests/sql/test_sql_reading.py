@@ -13,7 +13,9 @@ from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collec
 from airflow.providers.sqlite.hooks.sqlite import SqliteHook
 from airflow.sdk import lineage, plugins_manager
 
-from airflow_reshape.transfers.sql_stream import MYSQL_NET_WRITE_TIMEOUT, SqlStream, SqlUnusable
+from airflow_reshape.transfers.sql_dialects import MYSQL_NET_WRITE_TIMEOUT
+from airflow_reshape.transfers.sql_errors import SqlUnusable
+from airflow_reshape.transfers.sql_stream import SqlStream
 from tests.sql.conftest import MYSQL, POSTGRES, SQLITE, MakeHook, drivers
 from tests.sql.crm import CONN_ID, LEADS, READ_LEADS, Crm, wait_until
 
@@ -239,7 +241,7 @@ def test_the_log_counts_and_names_nobody(crm: Crm, make_hook: MakeHook, caplog: 
         SqlStream(make_hook(), sql, ["maria.pop@example.com"], chunk_size=300) as stream,
     ):
         assert [len(chunk) for chunk in stream] == [300, 300, 100]
-    ours = [record.getMessage() for record in caplog.records if "sql_stream" in record.name]
+    ours = [record.getMessage() for record in caplog.records if "airflow_reshape.transfers" in record.name]
     cursor = "the driver's own cursor" if crm.driver == "sqlite3" else "server-side cursor"
     assert ours == [
         f"Reading rows from crm_db ({crm.dialect}, {cursor}), 300 at a time",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from airflow_reshape.transfers.sql_stream import Step, _is_lost
+from airflow_reshape.transfers.sql_errors import Step, is_lost
 
 
 @pytest.mark.parametrize(
@@ -29,8 +29,8 @@ from airflow_reshape.transfers.sql_stream import Step, _is_lost
 )
 def test_postgresql(sqlstate: str, lost: bool) -> None:
     error = psycopg.errors.lookup(sqlstate)("lead-1@example.com")
-    assert _is_lost(error, "fetch", "postgresql") is lost
-    assert _is_lost(error, "execute", "postgresql") is lost
+    assert is_lost(error, "fetch", "postgresql") is lost
+    assert is_lost(error, "execute", "postgresql") is lost
 
 
 # A driver that is not in the table of dialects, with the classes that PEP 249 asks of every driver.
@@ -77,4 +77,4 @@ class DataError(DatabaseError):
 def test_any_other_driver(error: Exception, steps: set[Step]) -> None:
     all_steps: tuple[Step, ...] = ("connect", "execute", "fetch")
     driver_steps = all_steps if isinstance(error, (Error, OSError)) else all_steps[1:]
-    assert {step for step in driver_steps if _is_lost(error, step, "other")} == steps
+    assert {step for step in driver_steps if is_lost(error, step, "other")} == steps
