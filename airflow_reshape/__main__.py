@@ -8,10 +8,14 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from sqlalchemy.exc import SQLAlchemyError
 
+from airflow_reshape.delivery.ledger.lookup import timeline
 from airflow_reshape.exceptions import ReshapeConfigurationError, ReshapeError
 from airflow_reshape.hooks.lead_send import LeadSend
+from airflow_reshape.hooks.ledger import ledger_engine
 from airflow_reshape.hooks.plan import SendPlan
 from airflow_reshape.hooks.reshape import TEST_CONTEXT, TEST_EVENT, TEST_RETRY
 from airflow_reshape.hooks.settings import ReshapeSettings, read_settings
@@ -65,15 +69,57 @@ def try_row(
     _send(settings, lead, plan)
 
 
-def _settings(conn_id: str) -> ReshapeSettings:
-    from airflow.models.connection import Connection
-    from airflow.providers.common.compat.sdk import AirflowNotFoundException
+@app.command()
+def lead(
+    lead_id: Annotated[str, typer.Argument(help="The lead's id, or an event's.")],
+    ledger_conn_id: Annotated[str, typer.Option(help="Connection of the ledger's database.")],
+) -> None:
+    """Tell what was sent for a lead, when, and what Reshape said."""
+    try:
+        rows = timeline(ledger_engine(ledger_conn_id, _connection(ledger_conn_id)), lead_id)
+    except (SQLAlchemyError, ReshapeConfigurationError) as error:
+        known = isinstance(error, ReshapeConfigurationError)
+        _fail(str(error) if known else f"the ledger's database does not answer ({type(error).__name__})")
+    if not rows:
+        _fail(f"the ledger knows nothing of {lead_id!r}")
+    table = Table(title=f"Lead {lead_id} (times in UTC)", title_justify="left")
+    for column in ("event", "id", "destination", "state", "when", "attempts", "answer", "by"):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        answer = " ".join(str(part) for part in (row["http_status"], row["reason"]) if part is not None)
+        by = " ".join(str(row[name]) for name in ("dag_id", "task_id", "run_id", "try_number") if row[name] is not None)
+        when = (row["settled_at"] or row["claimed_at"]).strftime("%Y-%m-%d %H:%M:%S")
+        cells = (
+            row["event_name"],
+            row["event_id"],
+            row["destination"],
+            row["state"],
+            when,
+            row["attempts"],
+            answer,
+            by,
+        )
+        table.add_row(*(escape(str(cell)) for cell in cells))
+    console.print(table)
+
+
+def _connection(conn_id: str) -> Any:
+    from airflow.models.connection import Connection as StoredConnection
+    from airflow.providers.common.compat.sdk import AirflowNotFoundException, Connection
 
     try:
         # Not the task's way to a connection: here there is no task, and the metadata database can be asked.
-        return read_settings(Connection.get_connection_from_secrets(conn_id))
+        stored = StoredConnection.get_connection_from_secrets(conn_id)
+        names = ("conn_id", "conn_type", "host", "login", "password", "schema", "port", "extra")
+        return Connection(**{name: getattr(stored, name) for name in names})
     except AirflowNotFoundException:
-        _fail(f"there is no connection {conn_id!r}: airflow connections add {conn_id} --conn-type reshape …")
+        _fail(f"there is no connection {conn_id!r}: airflow connections add {conn_id} …")
+
+
+def _settings(conn_id: str) -> ReshapeSettings:
+    connection = _connection(conn_id)
+    try:
+        return read_settings(connection)
     except ReshapeError as error:
         _fail(str(error))
 

@@ -35,5 +35,9 @@ class ReshapeUnavailableError(ReshapeError):
     """Reshape does not take events. Leads are unsent; a retry sends them."""
 
 
+class ReshapeLedgerError(ReshapeError):
+    """The ledger does not answer, or another send holds the same events. Leads are unsent; a retry sends them."""
+
+
 class ReshapeStoppedError(ReshapeError):
     """The task was asked to stop. Leads are unsent; a retry sends them."""

@@ -24,6 +24,11 @@ CURES = {
     "stage_not_sent": "stage makes no event",
     "stage_unchanged": "stage did not change",
     "reason_not_sent": "reason is not to be sent",
+    "already_sent": "already sent",
+    "changed": "already sent, with another value, currency or reason",
+    "still_rejected": "rejected before, unchanged",
+    "still_invalid": "invalid before, unchanged",
+    "baseline": "known from now on, not sent",
 }
 
 
@@ -55,6 +60,8 @@ def _lines(tally: Tally, environment: str, validate_only: bool, seconds: float) 
     yield from _counts("invalid", tally.invalid_by)
     yield from _counts("rejected", tally.rejected_by)
     yield from _counts("unsent", tally.unsent_by)
+    if tally.sent_again:
+        yield f"  in doubt since an earlier send, sent again with the same id: {tally.sent_again:,}"
     if tally.in_doubt:
         yield f"  in doubt (sent, answer unknown): {tally.in_doubt:,}"
     for example in tally.examples:

@@ -24,6 +24,7 @@ from random import Random
 
 from airflow_reshape.delivery.guards import Guards, stopped_by
 from airflow_reshape.delivery.inbox import Inbox
+from airflow_reshape.delivery.ledger.claims import Claim, LedgerLostError, NoLedger, SendLedger
 from airflow_reshape.delivery.outcome import Kind, Outcome
 from airflow_reshape.delivery.privacy import redacted
 from airflow_reshape.delivery.retry import RetryPolicy, retry_after_seconds
@@ -40,6 +41,9 @@ SECONDS_TO_END = 1.0
 LEADS_AHEAD = 256
 """Leads read and not settled, or eight times the concurrency if that is more: what bounds memory."""
 ROWS_WITHOUT_PAUSE = 20
+SECONDS_TO_WAIT_FOR_OTHERS = 60.0
+"""How long events wait that another living send has claimed: as long as its lease runs without a sign of life."""
+SECONDS_BETWEEN_LOOKS = 0.5
 
 
 class Stop(Enum):
@@ -49,6 +53,8 @@ class Stop(Enum):
     CONFIGURATION = "configuration"
     OUTAGE = "outage"
     REQUESTED = "requested"
+    LEDGER = "ledger"
+    CLAIMED_ELSEWHERE = "claimed_elsewhere"
     ERROR = "error"
     """A bug; :meth:`Sender.send` raises it."""
 
@@ -89,6 +95,7 @@ class _Pending:
     event: PreparedEvent
     trial: Trial = field(default_factory=Trial)
     in_doubt: bool = False
+    owned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +118,8 @@ class Sender:
     :param random: source of jitter.
     :param now: current time, aware.
     :param drain_seconds: how long requests in flight may take after a stop.
+    :param ledger: knows what was sent before. Default: nothing is known.
+    :param patience: seconds that events wait for another send that has claimed them.
     """
 
     def __init__(
@@ -126,6 +135,8 @@ class Sender:
         random: Random | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         drain_seconds: float = DRAIN_SECONDS,
+        ledger: SendLedger | None = None,
+        patience: float = SECONDS_TO_WAIT_FOR_OTHERS,
     ) -> None:
         if concurrency < 1:
             raise ValueError("concurrency must be at least 1")
@@ -139,6 +150,10 @@ class Sender:
         self._random = random or Random()  # noqa: S311  # jitter, no secret
         self._now = now
         self._drain_seconds = drain_seconds
+        self._ledger: SendLedger = ledger or NoLedger()
+        self._patience = patience
+        self._aside: list[_Pending] = []
+        self._keys_aside: set[str] = set()
         self._inbox = Inbox()
         self._position = 0
         self._halt: Halt | None = None
@@ -272,15 +287,30 @@ class Sender:
         async with self._transport:
             self._opened.set_result(None)
             try:
+                await self._ledger.open(self._lost_ledger)
                 await self._take_in()
+                await self._work_all_off()
+                await self._look_again()
+            except LedgerLostError as error:
+                self._lost_ledger(str(error))
             except Exception as error:  # noqa: BLE001  # what is in flight is settled first
                 self._found_bug(error, "reading")
-            while self._workers:
-                await asyncio.wait(self._workers)
+            await self._work_all_off()
+            for pending in self._aside:
+                self._record(self._unsent(pending))
             self._decide(Kind.UNSENT if self._halt else Kind.REJECTED)
+            try:
+                await self._ledger.close()
+            except LedgerLostError as error:
+                self._lost_ledger(str(error))
+
+    async def _work_all_off(self) -> None:
+        while self._workers:
+            await asyncio.wait(self._workers)
 
     async def _take_in(self) -> None:
         while (chunk := await self._inbox.take()) is not None:
+            ready: list[_Pending] = []
             for row in chunk:
                 if self._is_halted():
                     self._leave((row,))
@@ -289,22 +319,75 @@ class Sender:
                 self._tally.read += 1
                 if self._position % ROWS_WITHOUT_PAUSE == 0:
                     await asyncio.sleep(0)  # answers to requests in flight are waiting
-                await self._take(self._position, row)
+                pending = await self._take(self._position, row)
+                if pending is not None:
+                    ready.append(pending)
+            await self._admit_all(ready)
 
-    async def _take(self, position: int, row: object) -> None:
+    async def _take(self, position: int, row: object) -> _Pending | None:
+        """The event of a row, or None if the row has its outcome."""
         try:
             lead = self._prepare(row)
             why = stopped_by(lead, self._guards, self._now()) if isinstance(lead, PreparedEvent) else None
         except BaseException as error:  # noqa: BLE001  # the other leads are settled first
             self._found_bug(error, f"preparing lead no. {position}")
             self._record(Outcome(Kind.UNSENT, position, None, self._stopped_by()))
-            return
-        if not isinstance(lead, PreparedEvent):
+            return None
+        if isinstance(lead, InvalidLead) and await self._ledger.knows_invalid(row, lead):
+            known = SkippedLead("still_invalid", lead.stage, lead.name)
+            self._record(Outcome(Kind.SKIPPED, position, known, known.why))
+        elif not isinstance(lead, PreparedEvent):
             self._record(_unprepared(position, lead))
         elif why:
             self._record(Outcome(Kind.SKIPPED, position, lead, why))
         else:
-            await self._admit(_Pending(position, lead))
+            return _Pending(position, lead)
+        return None
+
+    async def _admit_all(self, ready: Sequence[_Pending]) -> None:
+        """Claim events, and let those in that are ours to send."""
+        unowned = [pending for pending in ready if not pending.owned]
+        try:
+            claims = await self._ledger.claim([pending.event for pending in unowned])
+        except LedgerLostError as error:
+            self._lost_ledger(str(error))
+            for pending in ready:
+                self._record(self._unsent(pending))
+            return
+        answers = {id(pending): claim for pending, claim in zip(unowned, claims, strict=True)}
+        for pending in ready:
+            claim = answers.get(id(pending), Claim.OWNED)
+            pending.owned = claim in (Claim.OWNED, Claim.TAKEN_OVER)
+            self._tally.sent_again += claim is Claim.TAKEN_OVER
+            if pending.owned and pending.event.order_key not in self._keys_aside:
+                await self._admit(pending)
+            elif pending.owned or claim is Claim.BUSY:
+                self._put_aside(pending)
+            else:
+                self._record(Outcome(Kind.SKIPPED, pending.position, pending.event, claim.value))
+
+    def _put_aside(self, pending: _Pending) -> None:
+        """Wait until another send has settled the event; later ones of the same lead wait behind it."""
+        self._aside.append(pending)
+        if pending.event.order_key is not None:
+            self._keys_aside.add(pending.event.order_key)
+
+    async def _look_again(self) -> None:
+        """Ask for the events put aside until they are free, or settled by others, or time is up."""
+        deadline = time.monotonic() + self._patience
+        while self._aside and not self._is_halted():
+            aside, self._aside = self._aside, []
+            self._keys_aside.clear()
+            waiting = len(aside)
+            await self._admit_all(aside)
+            await self._work_all_off()
+            if len(self._aside) < waiting:
+                continue
+            if time.monotonic() > deadline:
+                why = "another send has claimed the same events and does not end"
+                self._stop_with(Halt(Stop.CLAIMED_ELSEWHERE, why))
+                return
+            await self._sleep(SECONDS_BETWEEN_LOOKS)
 
     async def _admit(self, pending: _Pending) -> None:
         await self._room.acquire()
@@ -452,11 +535,15 @@ class Sender:
 
     def _record(self, outcome: Outcome) -> None:
         try:
+            self._ledger.settle(outcome)
             self._tally.record(outcome)
         except Exception as error:  # noqa: BLE001  # whoever waits for this lead must not wait for ever
             self._found_bug(error, f"counting lead no. {outcome.position}")
 
     # Stopping and pausing
+
+    def _lost_ledger(self, why: str) -> None:
+        self._stop_with(Halt(Stop.LEDGER, why))
 
     def _request_stop(self) -> None:
         self._stop_with(Halt(Stop.REQUESTED, "the task was asked to stop"))

@@ -66,6 +66,7 @@ class Tally:
     stages: dict[str, Counter[str]] = field(default_factory=dict)
     requests: int = 0
     in_doubt: int = 0
+    sent_again: int = 0
     examples: list[Example] = field(default_factory=list)
     payloads: list[Any] = field(default_factory=list)
 
@@ -176,4 +177,5 @@ class Tally:
             "stages": {stage: dict(becomes) for stage, becomes in sorted(self.stages.items())},
             "requests": self.requests,
             "in_doubt": self.in_doubt,
+            "sent_again": self.sent_again,
         }

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
+from airflow_reshape.delivery.ledger.claims import SendLedger
 from airflow_reshape.delivery.report import report
 from airflow_reshape.delivery.retry import RetryPolicy
 from airflow_reshape.delivery.sender import Halt, Sender, Stop
@@ -16,6 +17,7 @@ from airflow_reshape.exceptions import (
     ReshapeCredentialsError,
     ReshapeError,
     ReshapeFailedLeadsError,
+    ReshapeLedgerError,
     ReshapeStoppedError,
     ReshapeUnavailableError,
 )
@@ -26,6 +28,8 @@ HALT_ERRORS: dict[Stop, tuple[type[ReshapeError], str]] = {
     Stop.CREDENTIALS: (ReshapeCredentialsError, "Reshape refused the credentials"),
     Stop.CONFIGURATION: (ReshapeConfigurationError, "the connection is wrong"),
     Stop.OUTAGE: (ReshapeUnavailableError, "Reshape is not available; a retry sends what is left"),
+    Stop.LEDGER: (ReshapeLedgerError, "the ledger cannot go on; a retry sends what is left"),
+    Stop.CLAIMED_ELSEWHERE: (ReshapeLedgerError, "a retry looks again"),
     Stop.REQUESTED: (ReshapeStoppedError, "stopped; a retry sends what is left"),
 }
 
@@ -49,6 +53,7 @@ class LeadSend:
     :param plan: what is sent, and how.
     :param prepare: makes events of rows. Default: as the plan says.
     :param retry: when to try again. Default: patient, as a task can be.
+    :param ledger: knows what was sent before. Default: nothing is known.
     """
 
     def __init__(
@@ -58,6 +63,7 @@ class LeadSend:
         log: Log,
         prepare: Callable[[object], Prepared] | None = None,
         retry: RetryPolicy | None = None,
+        ledger: SendLedger | None = None,
     ) -> None:
         self._settings = settings
         self._plan = plan
@@ -71,6 +77,8 @@ class LeadSend:
             tally=self._tally,
             concurrency=plan.concurrency,
             retry=retry,
+            # Nothing is written of what is not sent.
+            ledger=None if plan.validate_only else ledger,
         )
 
     def run(self, chunks: Iterable[Sequence[object]]) -> dict[str, Any]:

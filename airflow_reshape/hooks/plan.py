@@ -52,6 +52,9 @@ class SendPlan:
     :param concurrency: most requests in flight. Default 16.
     :param max_rejected: how many leads may fail (int), or which share of them (float). Default 0.
     :param validate_only: map, validate and report, send nothing. Default False.
+    :param ledger_conn_id: connection of a SQL database (SQLite, PostgreSQL, MySQL or MariaDB) that remembers what was
+        sent, so that a retry, a rerun or an overlapping window sends no event again. Default none.
+    :param baseline: remember everything the source returns as known, and send nothing; needs a ledger. Default False.
     :raises ReshapeConfigurationError: an argument is wrong; the text says which and what to write.
     """
 
@@ -76,6 +79,8 @@ class SendPlan:
     concurrency: int = 16
     max_rejected: float = 0
     validate_only: bool = False
+    ledger_conn_id: str | None = None
+    baseline: bool = False
     field_map: FieldMap = field(init=False, repr=False, compare=False)
     _steering: Steering = field(init=False, repr=False, compare=False)
     _defaults: dict[Path, Any] = field(init=False, repr=False, compare=False)
@@ -84,6 +89,8 @@ class SendPlan:
         for name, (holds, rule) in ARGUMENT_RULES.items():
             if not holds(getattr(self, name)):
                 raise ReshapeConfigurationError(f"{name} {rule}")
+        if self.baseline and not self.ledger_conn_id:
+            raise ReshapeConfigurationError("baseline needs ledger_conn_id: something has to remember")
         try:
             steering = Steering(
                 event=self.event,
@@ -216,4 +223,5 @@ ARGUMENT_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "allow_other_reasons": _FLAG,
     "require_identifier": _FLAG,
     "validate_only": _FLAG,
+    "baseline": _FLAG,
 }

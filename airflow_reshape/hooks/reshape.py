@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import BaseHook
 
+from airflow_reshape.delivery.ledger.store import SenderIdentity
 from airflow_reshape.delivery.outcome import Kind
 from airflow_reshape.delivery.retry import RetryPolicy
 from airflow_reshape.events.models import BaseEvent, LeadQualified, LeadQualifiedDetails
@@ -15,6 +16,7 @@ from airflow_reshape.exceptions import ReshapeError, ReshapeFailedLeadsError
 from airflow_reshape.get_provider_info import get_provider_info
 from airflow_reshape.hooks.chunks import chunked
 from airflow_reshape.hooks.lead_send import LeadSend
+from airflow_reshape.hooks.ledger import open_ledger
 from airflow_reshape.hooks.plan import SendPlan
 from airflow_reshape.hooks.settings import ReshapeSettings, read_settings
 
@@ -53,12 +55,14 @@ class ReshapeHook(BaseHook):
         """The resolved connection; requests are made by :meth:`send_event` and :meth:`send_events`."""
         return self.settings
 
-    def lead_send(self, plan: SendPlan) -> LeadSend:
+    def lead_send(self, plan: SendPlan, identity: SenderIdentity | None = None) -> LeadSend:
         """A send that has not begun, for callers that need to stop it.
 
         :param plan: what is sent, and how.
+        :param identity: the task's try, for the ledger. Default: nobody.
         """
-        return LeadSend(self.settings, plan, self.log)
+        ledger = open_ledger(self.settings, plan, identity or SenderIdentity())
+        return LeadSend(self.settings, plan, self.log, ledger=ledger)
 
     def send_events(self, leads: Any, **options: Any) -> dict[str, Any]:
         """Send leads: mapped, guarded, concurrently, in order per lead, each with one outcome.

@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import BaseOperator, Context
 
+from airflow_reshape import __version__
+from airflow_reshape.delivery.ledger.store import SenderIdentity
 from airflow_reshape.events.formats import flag
 from airflow_reshape.events.rules import OnBadField
 from airflow_reshape.exceptions import ReshapeConfigurationError
@@ -29,11 +31,19 @@ class BaseReshapeOperator(BaseOperator):
 
     :param reshape_conn_id: connection of type ``reshape``. Default ``reshape_default``. (templated)
     :param kwargs: the arguments of :class:`~airflow_reshape.hooks.plan.SendPlan`, of which ``defaults``,
-        ``max_rejected`` and ``validate_only`` are templated, and those of any operator.
+        ``max_rejected``, ``validate_only``, ``ledger_conn_id`` and ``baseline`` are templated, and those of any
+        operator.
     :raises ReshapeConfigurationError: when the DAG is parsed: an argument is wrong.
     """
 
-    template_fields: Sequence[str] = ("reshape_conn_id", "defaults", "max_rejected", "validate_only")
+    template_fields: Sequence[str] = (
+        "reshape_conn_id",
+        "defaults",
+        "max_rejected",
+        "validate_only",
+        "ledger_conn_id",
+        "baseline",
+    )
     template_fields_renderers: ClassVar[dict[str, str]] = {"defaults": "json"}
     ui_color = "#e8f1fb"
 
@@ -62,6 +72,8 @@ class BaseReshapeOperator(BaseOperator):
         concurrency: int = 16,
         max_rejected: float | str = 0,
         validate_only: bool | str = False,
+        ledger_conn_id: str | None = None,
+        baseline: bool | str = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -69,6 +81,8 @@ class BaseReshapeOperator(BaseOperator):
         self.defaults = dict(defaults) if defaults else None
         self.max_rejected = max_rejected
         self.validate_only = validate_only
+        self.ledger_conn_id = ledger_conn_id
+        self.baseline = baseline
         self.plan = SendPlan(
             event=event,
             mapping=mapping,
@@ -91,6 +105,8 @@ class BaseReshapeOperator(BaseOperator):
             concurrency=concurrency,
             max_rejected=0 if isinstance(max_rejected, str) else max_rejected,
             validate_only=False if isinstance(validate_only, str) else validate_only,
+            ledger_conn_id=ledger_conn_id,
+            baseline=False if isinstance(baseline, str) else baseline,
         )
         self._send: LeadSend | None = None
 
@@ -108,8 +124,10 @@ class BaseReshapeOperator(BaseOperator):
             defaults=self.defaults,
             max_rejected=_limit(self.max_rejected),
             validate_only=_flag("validate_only", self.validate_only),
+            ledger_conn_id=self.ledger_conn_id,
+            baseline=_flag("baseline", self.baseline),
         )
-        self._send = ReshapeHook(self.reshape_conn_id).lead_send(plan)
+        self._send = ReshapeHook(self.reshape_conn_id).lead_send(plan, _identity(context))
         try:
             return self._send.run(self.chunks(plan))
         except BaseException:
@@ -164,6 +182,13 @@ class ReshapeLeadDisqualifiedOperator(ReshapeSendEventsOperator):
 
     def __init__(self, *, leads: Any, **kwargs: Any) -> None:
         super().__init__(leads=leads, event="lead_disqualified", **kwargs)
+
+
+def _identity(context: Context) -> SenderIdentity:
+    """The task's try, as far as the context tells; outside Airflow it tells nothing."""
+    ti = context.get("ti")
+    read = {name: getattr(ti, name, None) for name in ("dag_id", "run_id", "task_id", "map_index", "try_number")}
+    return SenderIdentity(package_version=__version__, **read)
 
 
 def _flag(name: str, value: bool | str) -> bool:

@@ -1,0 +1,222 @@
+"""The ledger beside the event loop: batches, heartbeat, and what happens when its database goes away.
+
+All database work runs in one thread of its own, one call at a time. Claims are waited for (nothing is sent without
+one); settlements are gathered and written about five times a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from airflow_reshape.delivery.ledger.claims import TAKEN, Claim, LedgerLostError
+from airflow_reshape.delivery.ledger.store import LEASE, Entry, LedgerSchemaError, LedgerStore, Settlement, State
+from airflow_reshape.delivery.outcome import Kind, Outcome
+from airflow_reshape.events.prepared import InvalidLead, PreparedEvent
+
+SETTLE_SECONDS = 0.2
+MOST_SETTLED_AT_ONCE = 500
+HEARTBEAT_SECONDS = LEASE.total_seconds() / 4
+SECONDS_TO_SETTLE = 30.0
+"""How long settlements are tried after the database went away."""
+SECONDS_BETWEEN_TRIES = 1.0
+T = TypeVar("T")
+
+# What an outcome leaves in the ledger. Unsent events are released, unless a request may have been taken.
+STATES = {
+    Kind.DELIVERED: State.DELIVERED,
+    Kind.REJECTED: State.REJECTED,
+    Kind.UNSENT: State.RELEASED,
+}
+
+
+def event_key(destination: str, name: str, event_id: str) -> str:
+    """The key of an event: name and id, at one destination."""
+    return hashlib.sha256("\x00".join((destination, name, event_id)).encode()).hexdigest()
+
+
+class Digests:
+    """Keyed digests, which tell whether something changed and not what it is.
+
+    :param secret: the key; from the connection.
+    """
+
+    def __init__(self, secret: str) -> None:
+        self._key = hashlib.sha256(b"airflow-reshape digest\x00" + secret.encode()).digest()
+        self.version = hashlib.sha256(self._key).hexdigest()[:12]
+
+    def of(self, *parts: Any) -> str:
+        """The digest of values."""
+        return hmac.new(self._key, repr(parts).encode(), hashlib.sha256).hexdigest()
+
+    def of_event(self, event: PreparedEvent) -> str:
+        """The digest of what would make it another event: value, currency and reason."""
+        details = event.body["event"]
+        reason = details.get("properties", {}).get("disqualification_reason")
+        return self.of(details.get("value"), details.get("currency"), reason)
+
+
+class Ledger:
+    """The ledger of one send; see :class:`~airflow_reshape.delivery.ledger.claims.SendLedger`.
+
+    :param store: reads and writes.
+    :param destination: part of every key.
+    :param digests: makes the digests.
+    :param baseline: events are remembered as known, and not sent.
+    """
+
+    def __init__(self, store: LedgerStore, destination: str, digests: Digests, baseline: bool = False) -> None:
+        self._store = store
+        self._destination = destination
+        self._digests = digests
+        self._state = State.BASELINE if baseline else State.CLAIMED
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="reshape-ledger")
+        self._claimed: set[str] = set()
+        self._settlements: list[Settlement] = []
+        self._closing = False
+        self._lost: str | None = None
+        self._lost_at = 0.0
+        self._on_lost: Callable[[str], None] = lambda _: None
+        self._writer: asyncio.Task[None] | None = None
+
+    async def open(self, on_lost: Callable[[str], None]) -> None:
+        """Sign in, and begin to write settlements."""
+        self._on_lost = on_lost
+        self._wake = asyncio.Event()
+        await self._guarded(self._store.open)
+        self._writer = asyncio.create_task(self._write())
+
+    async def claim(self, events: Sequence[PreparedEvent]) -> list[Claim]:
+        """Claim events; those without an id cannot be told apart, and are always owned."""
+        if not events:
+            return []
+        keys = [self._key(event) for event in events]
+        entries: dict[str, Entry] = {}
+        for event, key in zip(events, keys, strict=True):
+            if key is not None:
+                entries.setdefault(key, self._entry(event, key))
+        claims = await self._guarded(lambda: self._store.claim(list(entries.values())))
+        if self._state is State.CLAIMED:
+            self._claimed.update(key for key, claim in claims.items() if claim in TAKEN)
+        given: list[Claim] = []
+        seen: set[str] = set()
+        for key in keys:
+            # The second of two rows with one key waits for what becomes of the first.
+            claim = Claim.OWNED if key is None else Claim.BUSY if key in seen else claims[key]
+            given.append(Claim.BASELINE if self._state is State.BASELINE and claim in TAKEN else claim)
+            if key is not None:
+                seen.add(key)
+        return given
+
+    async def knows_invalid(self, row: object, lead: InvalidLead) -> bool:
+        """Whether the very same row had the very same problems before."""
+        content = sorted((str(k), repr(v)) for k, v in row.items()) if isinstance(row, Mapping) else repr(row)
+        key = self._digests.of(self._destination, "invalid", content, [tuple(p) for p in lead.problems])
+        entry = Entry(key, lead.name, None, None, key, state=State.INVALID)
+        claims = await self._guarded(lambda: self._store.claim([entry]))
+        return claims[key] not in TAKEN
+
+    def settle(self, outcome: Outcome) -> None:
+        """Note what became of a claimed event; it is written soon."""
+        event = outcome.lead
+        key = self._key(event) if isinstance(event, PreparedEvent) else None
+        if key not in self._claimed or key is None:
+            return
+        self._claimed.discard(key)
+        if outcome.kind is Kind.UNSENT and outcome.in_doubt:
+            return  # it stays claimed: whoever takes over must know that it may have arrived
+        self._settlements.append(Settlement(key, STATES[outcome.kind], outcome.attempts, outcome.status, outcome.why))
+        if len(self._settlements) >= MOST_SETTLED_AT_ONCE:
+            self._wake.set()
+
+    async def close(self) -> None:
+        """Write what is left, and sign off."""
+        self._closing = True
+        try:
+            if self._writer is None:
+                return
+            self._wake.set()
+            await self._writer
+            if self._lost is not None:
+                raise LedgerLostError(self._lost)
+            await self._guarded(self._store.close)
+        finally:
+            self._thread.shutdown(wait=False)
+
+    def _key(self, event: PreparedEvent) -> str | None:
+        return None if event.id is None else event_key(self._destination, event.name, event.id)
+
+    def _entry(self, event: PreparedEvent, key: str) -> Entry:
+        fields = sorted(
+            f"{part}.{name}" for part, content in event.body.items() if isinstance(content, dict) for name in content
+        )
+        return Entry(
+            key=key,
+            event_name=event.name,
+            event_id=event.id,
+            lead_id=event.lead_id,
+            digest=self._digests.of_event(event),
+            fields=" ".join(fields),
+            occurred_at=event.occurred_at,
+            state=self._state,
+        )
+
+    async def _write(self) -> None:
+        """Write settlements and the heartbeat until closed."""
+        beat = time.monotonic()
+        while not self._closing or self._settlements:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), SETTLE_SECONDS)
+            self._wake.clear()
+            try:
+                if time.monotonic() - beat >= HEARTBEAT_SECONDS:
+                    beat = time.monotonic()
+                    if not await self._call(self._store.renew):
+                        self._lose("its lease ran out, and another send may have taken over")
+                await self._write_settlements()
+            except SQLAlchemyError as error:
+                self._lose(_told(error))
+                if time.monotonic() - self._lost_at > SECONDS_TO_SETTLE:
+                    return
+                await asyncio.sleep(SECONDS_BETWEEN_TRIES)
+
+    async def _write_settlements(self) -> None:
+        while self._settlements:
+            batch = self._settlements[:MOST_SETTLED_AT_ONCE]
+            await self._call(partial(self._store.settle, batch))
+            del self._settlements[: len(batch)]
+
+    def _lose(self, why: str) -> None:
+        if self._lost is None:
+            self._lost = why
+            self._lost_at = time.monotonic()
+            self._on_lost(why)
+
+    async def _guarded(self, call: Callable[[], T]) -> T:
+        if self._lost is not None:
+            raise LedgerLostError(self._lost)
+        try:
+            return await self._call(call)
+        except (SQLAlchemyError, LedgerSchemaError) as error:
+            self._lose(_told(error))
+            raise LedgerLostError(self._lost) from None
+
+    async def _call(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+
+def _told(error: Exception) -> str:
+    """An error's kind. Its text may quote the statement and its values."""
+    if isinstance(error, LedgerSchemaError):
+        return str(error)
+    cause = getattr(error, "orig", None)
+    return f"its database does not answer ({type(cause or error).__name__})"

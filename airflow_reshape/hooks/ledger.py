@@ -1,0 +1,49 @@
+"""The ledger of a send, in the database that the user names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.providers.common.compat.sdk import BaseHook
+from sqlalchemy import Engine
+
+from airflow_reshape.delivery.ledger.ledger import Digests, Ledger
+from airflow_reshape.delivery.ledger.store import CLOCKS, LedgerStore, SenderIdentity
+from airflow_reshape.exceptions import ReshapeConfigurationError
+from airflow_reshape.hooks.plan import SendPlan
+from airflow_reshape.hooks.settings import ReshapeSettings
+
+
+def ledger_engine(conn_id: str, connection: Any) -> Engine:
+    """The engine of a ledger's database.
+
+    :param connection: Airflow's connection of that id.
+    :raises ReshapeConfigurationError: it is no database that can keep a ledger.
+    """
+    from airflow.providers.common.sql.hooks.sql import DbApiHook
+
+    hook = connection.get_hook(hook_params={"connection": connection})
+    if not isinstance(hook, DbApiHook):
+        raise ReshapeConfigurationError(f"ledger_conn_id {conn_id!r} is no SQL database")
+    engine = hook.get_sqlalchemy_engine()
+    if engine.dialect.name not in CLOCKS:
+        raise ReshapeConfigurationError(
+            f"ledger_conn_id {conn_id!r} is {engine.dialect.name}; a ledger needs {', '.join(CLOCKS)}"
+        )
+    return engine
+
+
+def open_ledger(settings: ReshapeSettings, plan: SendPlan, identity: SenderIdentity) -> Ledger | None:
+    """The ledger that a plan names, or None. Nothing is connected yet.
+
+    Digests are keyed with the access token: they tell whether something changed, and nobody without the token can
+    try values against them.
+    """
+    if not plan.ledger_conn_id:
+        return None
+    engine = ledger_engine(plan.ledger_conn_id, BaseHook.get_connection(plan.ledger_conn_id))
+    destination = f"{settings.destination.script_id}:{settings.environment}"
+    digests = Digests(settings.destination.token)
+    return Ledger(
+        LedgerStore(engine, destination, identity, digests.version), destination, digests, baseline=plan.baseline
+    )

@@ -1,0 +1,176 @@
+"""Claims and settlements of several senders, on real databases."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from random import Random
+
+import pytest
+from sqlalchemy import select
+
+from airflow_reshape.delivery.ledger.claims import TAKEN, Claim
+from airflow_reshape.delivery.ledger.ledger import event_key
+from airflow_reshape.delivery.ledger.store import (
+    Entry,
+    LedgerSchemaError,
+    LedgerStore,
+    SenderIdentity,
+    Settlement,
+    State,
+)
+from airflow_reshape.delivery.ledger.tables import events, schema
+from tests.ledger.conftest import NewEngine
+
+
+def key(name: str) -> str:
+    return event_key("SCRIPT01:prod", "lead_qualified", name)
+
+
+def entry(name: str, digest: str = "same", state: State = State.CLAIMED) -> Entry:
+    return Entry(key(name), "lead_qualified", name, f"lead of {name}", digest, "event.id user.email", state=state)
+
+
+class Senders:
+    """Makes senders of one ledger."""
+
+    def __init__(self, new_engine: NewEngine) -> None:
+        self.new_engine = new_engine
+
+    def __call__(
+        self, run: str = "r", try_number: int = 1, version: str = "v1", lease: timedelta = timedelta(seconds=60)
+    ) -> LedgerStore:
+        identity = SenderIdentity("d", run, "t", -1, try_number, "0.1.0")
+        store = LedgerStore(self.new_engine(), "SCRIPT01:prod", identity, version, lease)
+        store.open()
+        return store
+
+
+@pytest.fixture
+def sender(new_engine: NewEngine) -> Senders:
+    return Senders(new_engine)
+
+
+def answer(store: LedgerStore, *entries: Entry) -> list[Claim]:
+    claims = store.claim(entries)
+    return [claims[each.key] for each in entries]
+
+
+def settle(store: LedgerStore, name: str, state: State) -> None:
+    assert store.settle([Settlement(key(name), state, 1, 200, None)]) == set()
+
+
+def test_what_is_delivered_is_not_claimed_again(sender: Senders) -> None:
+    first, second = sender("one"), sender("two")
+    assert answer(first, entry("a"), entry("b")) == [Claim.OWNED, Claim.OWNED]
+    settle(first, "a", State.DELIVERED)
+
+    assert answer(second, entry("a"), entry("b"), entry("c")) == [Claim.ALREADY_SENT, Claim.BUSY, Claim.OWNED]
+    assert answer(second, entry("a", digest="other")) == [Claim.CHANGED]
+
+
+def test_digests_of_another_key_cannot_be_compared(sender: Senders) -> None:
+    first = sender("one")
+    answer(first, entry("a"))
+    settle(first, "a", State.DELIVERED)
+    assert answer(sender("two", version="v2"), entry("a", digest="other")) == [Claim.ALREADY_SENT]
+
+
+def test_what_is_rejected_is_tried_again_once_it_changed(sender: Senders) -> None:
+    store = sender()
+    answer(store, entry("a"))
+    settle(store, "a", State.REJECTED)
+    assert answer(store, entry("a")) == [Claim.STILL_REJECTED]
+    assert answer(store, entry("a", digest="mended")) == [Claim.OWNED]
+
+
+def test_what_is_released_is_free(sender: Senders) -> None:
+    first = sender("one")
+    answer(first, entry("a"))
+    settle(first, "a", State.RELEASED)
+    assert answer(sender("two"), entry("a")) == [Claim.OWNED]
+
+
+def test_baseline_counts_as_sent(sender: Senders) -> None:
+    store = sender()
+    assert answer(store, entry("a", state=State.BASELINE)) == [Claim.OWNED]
+    assert answer(sender("two"), entry("a")) == [Claim.ALREADY_SENT]
+    assert answer(store, entry("a", state=State.BASELINE)) == [Claim.ALREADY_SENT]
+
+
+def test_an_earlier_try_of_the_same_task_is_taken_over_and_fenced_off(sender: Senders) -> None:
+    dead = sender(try_number=1)
+    answer(dead, entry("a"), entry("b"))
+
+    alive = sender(try_number=2)
+    assert answer(alive, entry("a")) == [Claim.TAKEN_OVER]
+    assert dead.settle([Settlement(key("a"), State.REJECTED), Settlement(key("b"), State.DELIVERED)]) == {key("a")}
+    settle(alive, "a", State.DELIVERED)
+    assert answer(sender("three"), entry("a"), entry("b")) == [Claim.ALREADY_SENT, Claim.ALREADY_SENT]
+
+
+def test_another_task_waits_for_the_lease_to_run_out(sender: Senders) -> None:
+    dead = sender("one", lease=timedelta(seconds=0))
+    living = sender("two")
+    answer(dead, entry("a"))
+    answer(living, entry("b"))
+
+    assert answer(sender("three"), entry("a"), entry("b")) == [Claim.TAKEN_OVER, Claim.BUSY]
+    assert dead.renew() is False
+    assert living.renew() is True
+
+
+def test_a_sender_that_signed_off_leaves_its_claims_in_doubt(sender: Senders) -> None:
+    gone = sender("one")
+    answer(gone, entry("a"))
+    gone.close()
+    assert answer(sender("two"), entry("a")) == [Claim.TAKEN_OVER]
+    assert gone.renew() is False
+
+
+def test_case_makes_another_event_whatever_the_collation(sender: Senders) -> None:
+    assert answer(sender(), entry("abc"), entry("ABC"), entry("abc ")) == [Claim.OWNED] * 3
+
+
+def test_odd_ids_are_kept(sender: Senders, new_engine: NewEngine) -> None:
+    odd = "Żółć 🚀 \u0000' \"; --".replace("\u0000", "")
+    answer(sender(), entry(odd))
+    with new_engine().connect() as connection:
+        assert connection.scalars(select(events.c.event_id)).all() == [odd]
+
+
+def test_tables_of_another_version_are_refused(sender: Senders, new_engine: NewEngine) -> None:
+    sender()
+    with new_engine().begin() as connection:
+        connection.execute(schema.insert().values(version=99))
+    with pytest.raises(LedgerSchemaError, match="version 99"):
+        sender("two")
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_senders_at_once_never_own_the_same_event(sender: Senders, seed: int) -> None:
+    names = [f"{n:03d}" for n in range(300)]
+    owned: list[list[str]] = []
+    errors: list[BaseException] = []
+
+    def work(number: int) -> None:
+        try:
+            store = sender(f"run {number}")
+            mine = names.copy()
+            Random(f"{seed}/{number}").shuffle(mine)
+            got: list[str] = []
+            for start in range(0, len(mine), 30):
+                wanted = [entry(name) for name in mine[start : start + 30]]
+                claims = store.claim(wanted)
+                got += [each.event_id or "" for each in wanted if claims[each.key] in TAKEN]
+            owned.append(got)
+        except BaseException as error:  # noqa: BLE001  # asserted on below
+            errors.append(error)
+
+    senders = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+    for thread in senders:
+        thread.start()
+    for thread in senders:
+        thread.join()
+    assert errors == []
+    assert sorted(name for got in owned for name in got) == names
