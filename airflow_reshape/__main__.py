@@ -113,7 +113,7 @@ def _connection(conn_id: str) -> Any:
         names = ("conn_id", "conn_type", "host", "login", "password", "schema", "port", "extra")
         return Connection(**{name: getattr(stored, name) for name in names})
     except AirflowNotFoundException:
-        _fail(f"there is no connection {conn_id!r}: airflow connections add {conn_id} …")
+        _fail(f"there is no connection {conn_id!r}, or it cannot be read: in a URI, percent-encode the password")
 
 
 def _settings(conn_id: str) -> ReshapeSettings:

@@ -14,13 +14,13 @@ WHAT_BECOMES = {
     "invalid": "invalid",
 }
 CURES = {
-    "too_old": "older than max_age",
+    "too_old": "older than max_age: narrow the query, or set max_age",
     "in_future": "occurred_at lies in the future: check the time zone",
     "no_consent": "consent not given",
     "excluded": "excluded e-mail",
     "no_identifier": "no id, e-mail or phone",
     "validate_only": "validate_only",
-    "unknown_stage": "stage not in stage_map",
+    "unknown_stage": "stage not in stage_map: add it",
     "stage_not_sent": "stage makes no event",
     "stage_unchanged": "stage did not change",
     "reason_not_sent": "reason is not to be sent",
@@ -51,7 +51,9 @@ def _lines(tally: Tally, environment: str, validate_only: bool, seconds: float) 
     yield from _stages(tally)
     shares = {name: f"{100 * count / total:.0f} %" for name, count in sorted(tally.fields_found.items())}
     yield from _counts("fields found", shares)
-    yield from _counts("sent without (bad value left out)", tally.sent_without)
+    yield from _counts("sent without (bad value left out)", tally.left_out_by)
+    if tally.undated:
+        yield f"  without occurred_at, so their age is not known: {tally.undated:,}"
     yield from _counts("cleaned (private or personal part taken out)", tally.cleaned)
     yield from _counts("doubtful (sent, but not in the numbering plan)", tally.doubtful)
     yield from _counts("filled from defaults", tally.defaulted)

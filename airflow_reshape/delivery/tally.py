@@ -59,6 +59,7 @@ class Tally:
     skipped_by: Counter[str] = field(default_factory=Counter)
     unsent_by: Counter[str] = field(default_factory=Counter)
     sent_without: Counter[str] = field(default_factory=Counter)
+    left_out_by: Counter[str] = field(default_factory=Counter)
     cleaned: Counter[str] = field(default_factory=Counter)
     doubtful: Counter[str] = field(default_factory=Counter)
     defaulted: Counter[str] = field(default_factory=Counter)
@@ -67,6 +68,7 @@ class Tally:
     requests: int = 0
     in_doubt: int = 0
     sent_again: int = 0
+    undated: int = 0
     examples: list[Example] = field(default_factory=list)
     payloads: list[Any] = field(default_factory=list)
 
@@ -107,6 +109,9 @@ class Tally:
         ):
             for name in {label(problem.field) for problem in problems}:
                 _count(counter, name)
+        for told in {f"{label(problem.field)}: {problem.rule}" for problem in lead.left_out}:
+            _count(self.left_out_by, told)
+        self.undated += lead.occurred_at is None
         self.defaulted.update(lead.defaulted)
         for part, content in lead.body.items():
             if part in PARTS_OF_KNOWN_FIELDS and isinstance(content, Mapping):
@@ -170,6 +175,7 @@ class Tally:
             "skipped_by": dict(self.skipped_by.most_common()),
             "unsent_by": dict(self.unsent_by.most_common()),
             "sent_without": dict(self.sent_without.most_common()),
+            "left_out_by": dict(self.left_out_by.most_common()),
             "cleaned": dict(self.cleaned.most_common()),
             "doubtful": dict(self.doubtful.most_common()),
             "defaulted": dict(self.defaulted.most_common()),

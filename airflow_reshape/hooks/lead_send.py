@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from airflow_reshape.delivery.ledger.claims import SendLedger
-from airflow_reshape.delivery.report import report
+from airflow_reshape.delivery.outcome import Kind
+from airflow_reshape.delivery.report import CURES, report
 from airflow_reshape.delivery.retry import RetryPolicy
 from airflow_reshape.delivery.sender import Halt, Sender, Stop
 from airflow_reshape.delivery.transport import AiohttpTransport, TransportUnusable
@@ -140,11 +141,11 @@ class LeadSend:
         reasons = {
             **self._tally.invalid_by,
             **self._tally.rejected_by,
-            **{why: n for why, n in self._tally.skipped_by.items() if why in self._guards.failing},
+            **{CURES.get(why, why): n for why, n in self._tally.skipped_by.items() if why in self._guards.failing},
         }
         told = "; ".join(f"{reason} ({count:,})" for reason, count in list(reasons.items())[:5])
         raise ReshapeFailedLeadsError(
             f"{failures:,} of {self._tally.read:,} leads failed, {self._plan.max_rejected} allowed: {told}. "
-            "All others were sent. Mend the data or the mapping, or set max_rejected.",
+            f"{self._tally.kinds[Kind.DELIVERED]:,} were delivered. Mend the data or the mapping, or set max_rejected.",
             self.summary(),
         )

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.providers.common.compat.sdk import BaseHook
 from sqlalchemy import Engine
 
 from airflow_reshape.delivery.ledger.ledger import Digests, Ledger
 from airflow_reshape.delivery.ledger.store import CLOCKS, LedgerStore, SenderIdentity
 from airflow_reshape.exceptions import ReshapeConfigurationError
+from airflow_reshape.hooks.connections import connection
 from airflow_reshape.hooks.plan import SendPlan
 from airflow_reshape.hooks.settings import ReshapeSettings
 
 
-def ledger_engine(conn_id: str, connection: Any) -> Engine:
+def ledger_engine(conn_id: str, stored: Any) -> Engine:
     """The engine of a ledger's database.
 
-    :param connection: Airflow's connection of that id.
+    :param stored: Airflow's connection of that id.
     :raises ReshapeConfigurationError: it is no database that can keep a ledger.
     """
     from airflow.providers.common.sql.hooks.sql import DbApiHook
 
-    hook = connection.get_hook(hook_params={"connection": connection})
+    hook = stored.get_hook(hook_params={"connection": stored})
     if not isinstance(hook, DbApiHook):
         raise ReshapeConfigurationError(f"ledger_conn_id {conn_id!r} is no SQL database")
     engine = hook.get_sqlalchemy_engine()
@@ -41,7 +41,7 @@ def open_ledger(settings: ReshapeSettings, plan: SendPlan, identity: SenderIdent
     """
     if not plan.ledger_conn_id:
         return None
-    engine = ledger_engine(plan.ledger_conn_id, BaseHook.get_connection(plan.ledger_conn_id))
+    engine = ledger_engine(plan.ledger_conn_id, connection(plan.ledger_conn_id))
     destination = f"{settings.destination.script_id}:{settings.environment}"
     digests = Digests(settings.destination.token)
     return Ledger(

@@ -108,6 +108,19 @@ class SendPlan:
         object.__setattr__(self, "_steering", steering)
         object.__setattr__(self, "_defaults", defaults)
 
+    def check_columns(self, columns: Sequence[str]) -> None:
+        """Check the columns of a source that tells them before its rows.
+
+        :raises ReshapeConfigurationError: a column is unknown, or one that is needed is not there.
+        """
+        try:
+            self.field_map.check_columns(columns)
+        except MappingError as error:
+            raise ReshapeConfigurationError(str(error)) from None
+        if self.require_consent and not self.field_map.maps_consent(columns):
+            wanted = ", ".join(f"consent.{name}" for name in self.require_consent)
+            raise ReshapeConfigurationError(f"require_consent needs a column {wanted}: without it no lead is sent")
+
     def rules(self, settings: ReshapeSettings) -> Rules:
         """How values are read for a connection."""
         return Rules(
@@ -224,4 +237,5 @@ ARGUMENT_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "require_identifier": _FLAG,
     "validate_only": _FLAG,
     "baseline": _FLAG,
+    "ledger_conn_id": (lambda name: name is None or (isinstance(name, str) and bool(name)), "must be a connection id"),
 }

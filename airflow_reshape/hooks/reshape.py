@@ -15,6 +15,7 @@ from airflow_reshape.events.models import BaseEvent, LeadQualified, LeadQualifie
 from airflow_reshape.exceptions import ReshapeError, ReshapeFailedLeadsError
 from airflow_reshape.get_provider_info import get_provider_info
 from airflow_reshape.hooks.chunks import chunked
+from airflow_reshape.hooks.connections import connection
 from airflow_reshape.hooks.lead_send import LeadSend
 from airflow_reshape.hooks.ledger import open_ledger
 from airflow_reshape.hooks.plan import SendPlan
@@ -49,7 +50,7 @@ class ReshapeHook(BaseHook):
 
         :raises ReshapeConfigurationError: the connection is wrong; the text says what to correct.
         """
-        return read_settings(self.get_connection(self.reshape_conn_id))
+        return read_settings(connection(self.reshape_conn_id))
 
     def get_conn(self) -> ReshapeSettings:
         """The resolved connection; requests are made by :meth:`send_event` and :meth:`send_events`."""

@@ -129,6 +129,10 @@ class FieldMap:
             if not {source.lower(), source.lower().partition(".")[0]} & names:
                 raise MappingError(f"mapping: the source has no column {source!r}; it has {', '.join(columns)}")
 
+    def maps_consent(self, columns: Iterable[str]) -> bool:
+        """Whether a source with these columns says anything about consent."""
+        return any(step.target[0] == "consent" for step in self._plan(tuple(columns)).steps)
+
     def map_row(self, row: Mapping[str, Any]) -> MappedRow:
         """Take a row apart. Never raises for what a row holds."""
         plan = self._plan(tuple(row))

@@ -104,7 +104,7 @@ def _dots_for_underscores(name: str) -> str:
 
 
 def _advice(lowered: str) -> str:
-    near = get_close_matches(lowered, PATHS, n=1, cutoff=0.6)
+    near = get_close_matches(lowered, PATHS, n=1, cutoff=0.7)
     if not near:
         last = lowered.rpartition(".")[2]
         close = get_close_matches(last, BARE_NAMES, n=1, cutoff=0.7)

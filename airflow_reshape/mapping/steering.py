@@ -5,6 +5,7 @@ from __future__ import annotations
 import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any, Literal
 
 from airflow_reshape.events.formats import number, text
@@ -21,6 +22,19 @@ from airflow_reshape.mapping.values import plain
 ID_RECIPES = {"lead_qualified": "{lead_id}:{stage}"}
 ID_RECIPE = "{lead_id}"
 STAGE_WITHOUT_NAME = "qualified"
+
+
+def _misspelt(name: str) -> str | None:
+    """The known event that a name nearly is. Events of any name can be sent, but hardly one beside a known one."""
+    near = get_close_matches(name, EVENT_MODELS, n=1, cutoff=0.9)
+    return near[0] if near and near[0] != name else None
+
+
+def _checked_name(name: str) -> str:
+    known = _known_name(name)
+    if meant := _misspelt(known):
+        raise MappingError(f"event {name!r} is unknown: did you mean {meant!r}?")
+    return known
 
 
 class NotSent(Exception):
@@ -93,6 +107,8 @@ class Steering:
     _reasons: dict[str, str | None] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.event:
+            _checked_name(self.event)
         if self.event and self.stage_map:
             raise MappingError("give event or stage_map, not both")
         if self.stage_map is not None and not self.stage_map:
@@ -100,7 +116,7 @@ class Steering:
         for stage, name in _fold_keys(self.stage_map, "stage_map").items():
             if name is not None and (not isinstance(name, str) or not name.strip()):
                 raise MappingError(f"stage_map[{stage!r}] must be an event name or None")
-            self._stages[stage] = None if name is None else _known_name(name)
+            self._stages[stage] = None if name is None else _checked_name(name)
         for reason, target in _fold_keys(self.reason_map, "reason_map").items():
             if target is not None and (not isinstance(target, str) or not self._allows(target)):
                 raise MappingError(
@@ -151,6 +167,8 @@ class Steering:
             name = _known_name(self.event)
         elif own is None:
             raise BadLead(Problem("event.name", "is required: map it, or set event or stage_map"))
+        elif meant := _misspelt(own):
+            raise BadLead(Problem("event.name", f"is unknown: did you mean {meant}?"))
         else:
             return own
         if own is not None and own != name:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import BaseHook
-
 from airflow_reshape.exceptions import ReshapeConfigurationError
+from airflow_reshape.hooks.connections import connection
 from airflow_reshape.hooks.plan import SendPlan
-from airflow_reshape.mapping import MappingError
 from airflow_reshape.operators.events import BaseReshapeOperator
 from airflow_reshape.transfers.sql_stream import SqlStream
 
@@ -61,17 +59,14 @@ class SqlToReshapeOperator(BaseReshapeOperator):
     def chunks(self, plan: SendPlan) -> Iterator[Sequence[object]]:
         """The rows of the query."""
         with SqlStream(self._hook(), self.sql, self.parameters) as stream:
-            try:
-                plan.field_map.check_columns(stream.columns)
-            except MappingError as error:
-                raise ReshapeConfigurationError(str(error)) from None
+            plan.check_columns(stream.columns)
             yield from stream
 
     def _hook(self) -> DbApiHook:
         from airflow.providers.common.sql.hooks.sql import DbApiHook
 
         params = dict(self.sql_hook_params) if self.sql_hook_params else None
-        hook = BaseHook.get_connection(self.sql_conn_id).get_hook(hook_params=params)  # type: ignore[no-untyped-call]
+        hook = connection(self.sql_conn_id).get_hook(hook_params=params)
         if not isinstance(hook, DbApiHook):
             raise ReshapeConfigurationError(
                 f"sql_conn_id {self.sql_conn_id!r} is no SQL database: {type(hook).__name__} is no DbApiHook"

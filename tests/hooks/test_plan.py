@@ -118,6 +118,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"allow_other_reasons": 1}, "allow_other_reasons"),
     ({"require_identifier": None}, "require_identifier"),
     ({"validate_only": "true"}, "validate_only"),
+    ({"baseline": True}, "baseline needs ledger_conn_id"),
+    ({"baseline": 1, "ledger_conn_id": "ledger"}, "baseline"),
+    ({"ledger_conn_id": 7}, "ledger_conn_id"),
+    ({"event": "lead_qualfied"}, "did you mean 'lead_qualified'"),
 ]
 
 
