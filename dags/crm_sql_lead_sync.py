@@ -1,8 +1,11 @@
 """Leads from CRM tables: one query, one operator, both events.
 
 The query (``sql/crm_lead_events.sql``) gives a row for each stage that a lead entered; ``stage_map`` turns stages
-into events and ``reason_map`` the sales team's words into the vocabulary. Connections: ``crm_db`` (any SQL
-database) and ``reshape_default``. Pool: ``reshape`` (``airflow pools set reshape 2 "sends to DATA Reshape"``).
+into events and ``reason_map`` the sales team's words into the vocabulary. Every run reads the last 71 hours, and the
+ledger drops what was sent: a lead that was invalid is sent once it is mended, a failed run leaves no gap, and a trial
+with ``validate_only`` changes nothing. Connections: ``crm_db`` (any SQL database), ``reshape_ledger`` (a SQL database
+that the workers may write to; it can be the same) and ``reshape_default``. Pool: ``reshape``
+(``airflow pools set reshape 2 "sends to DATA Reshape"``).
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ with DAG(
     max_active_runs=1,
     default_args={"retries": 3, "retry_delay": timedelta(minutes=1), "pool": "reshape"},
     params={
-        "since": Param(None, type=["null", "string"], description="UTC; default: the last successful run"),
+        "since": Param(None, type=["null", "string"], description="UTC; default: 71 hours ago"),
         "until": Param(None, type=["null", "string"], description="UTC; default: the start of this run"),
         "validate_only": Param(False, type="boolean", description="report what would be sent, send nothing"),
         "max_rejected": Param(0, type="number", description="leads that may fail: a count, or a share such as 0.01"),
@@ -33,9 +36,10 @@ with DAG(
         task_id="send_lead_events",
         sql_conn_id="crm_db",
         sql="sql/crm_lead_events.sql",
-        # From the last successful run to this one; the first run goes back 72 hours, as far as it makes sense.
+        ledger_conn_id="reshape_ledger",
+        # An hour less than max_age, 72 hours: an older event cannot be credited to its day any more.
         parameters={
-            "since": "{{ params.since or (prev_start_date_success or dag_run.run_after - macros.timedelta(hours=72))"
+            "since": "{{ params.since or (dag_run.run_after - macros.timedelta(hours=71))"
             ".strftime('%Y-%m-%d %H:%M:%S') }}",
             "until": "{{ params.until or dag_run.start_date.strftime('%Y-%m-%d %H:%M:%S') }}",
         },

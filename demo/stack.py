@@ -28,6 +28,7 @@ POOL = "reshape"
 POOL_SLOTS = 2
 CRM_CONN_ID = "crm_db"
 CRM_API_CONN_ID = "crm_api"
+LEDGER_CONN_ID = "reshape_ledger"
 RESHAPE_CONN_ID = "reshape_default"
 START_SECONDS = 120.0
 # Defaults are spelled out: when a connection is edited, Airflow's form shows only the fields that it holds.
@@ -265,6 +266,9 @@ def furnish(api: AirflowApi, stack: Stack) -> None:
     """Put pool and connections into place."""
     api.put_pool(POOL, POOL_SLOTS, "Bounds how many tasks send to DATA Reshape at once")
     api.put_connection({"connection_id": CRM_CONN_ID, "conn_type": "sqlite", "host": str(stack.crm_file)})
+    api.put_connection(
+        {"connection_id": LEDGER_CONN_ID, "conn_type": "sqlite", "host": str(stack.home / "ledger.sqlite")}
+    )
     api.put_connection(
         {
             "connection_id": CRM_API_CONN_ID,

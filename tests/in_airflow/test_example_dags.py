@@ -27,8 +27,10 @@ def crm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path = tmp_path_factory.mktemp("crm") / "crm.sqlite"
     write_crm(path, leads(5), STAGES)
     os.environ["AIRFLOW_CONN_CRM_DB"] = json.dumps({"conn_type": "sqlite", "host": str(path)})
+    ledger = path.with_name("ledger.sqlite")
+    os.environ["AIRFLOW_CONN_RESHAPE_LEDGER"] = json.dumps({"conn_type": "sqlite", "host": str(ledger)})
     yield path
-    del os.environ["AIRFLOW_CONN_CRM_DB"]
+    del os.environ["AIRFLOW_CONN_CRM_DB"], os.environ["AIRFLOW_CONN_RESHAPE_LEDGER"]
 
 
 def arrived(sandbox: Any) -> dict[tuple[str, str], dict[str, Any]]:
@@ -62,6 +64,15 @@ def test_sql_dag_sends_both_events(run_dag: Callable[..., Any], sandbox: Any) ->
     assert lost["properties"]["disqualification_reason"] == "out_of_icp"
     assert lost["properties"]["disqualification_stage"] == "Contacted"
     assert bodies["lead_qualified", "L0000:MQL"]["user"]["first_name"] == JINJA_NAME
+
+
+def test_sql_dag_sends_nothing_again(run_dag: Callable[..., Any], sandbox: Any) -> None:
+    run = run_dag("crm_sql_lead_sync")
+
+    assert run.state == "success"
+    assert sandbox.received() == []
+    summary = run.get_task_instance("send_lead_events").xcom_pull("send_lead_events")
+    assert summary["skipped_by"] == {"stage_not_sent": 6, "already_sent": 6}
 
 
 def test_sql_dag_validates_only(run_dag: Callable[..., Any], sandbox: Any) -> None:
