@@ -333,9 +333,8 @@ class Sender:
             self._found_bug(error, f"preparing lead no. {position}")
             self._record(Outcome(Kind.UNSENT, position, None, self._stopped_by()))
             return None
-        if isinstance(lead, InvalidLead) and await self._ledger.knows_invalid(row, lead):
-            known = SkippedLead("still_invalid", lead.stage, lead.name)
-            self._record(Outcome(Kind.SKIPPED, position, known, known.why))
+        if isinstance(lead, InvalidLead):
+            await self._take_invalid(position, row, lead)
         elif not isinstance(lead, PreparedEvent):
             self._record(_unprepared(position, lead))
         elif why:
@@ -343,6 +342,19 @@ class Sender:
         else:
             return _Pending(position, lead)
         return None
+
+    async def _take_invalid(self, position: int, row: object, lead: InvalidLead) -> None:
+        """An invalid lead is a failure once; the same row is known in later runs."""
+        try:
+            known = await self._ledger.knows_invalid(row, lead)
+        except LedgerLostError as error:
+            self._lost_ledger(str(error))
+            known = False  # it is invalid whatever the ledger says
+        if known:
+            skipped = SkippedLead("still_invalid", lead.stage, lead.name)
+            self._record(Outcome(Kind.SKIPPED, position, skipped, skipped.why))
+        else:
+            self._record(_unprepared(position, lead))
 
     async def _admit_all(self, ready: Sequence[_Pending]) -> None:
         """Claim events, and let those in that are ours to send."""

@@ -150,6 +150,7 @@ class Ledger:
                 raise LedgerLostError(self._lost)
             await self._guarded(self._store.close)
         finally:
+            self._thread.submit(self._store.dispose)
             self._thread.shutdown(wait=False)
 
     def _key(self, event: PreparedEvent) -> str | None:

@@ -314,6 +314,10 @@ class LedgerStore:
             connection.execute(update(senders).where(senders.c.id == self.sender_id).values(ended_at=now))
         self._held.clear()
 
+    def dispose(self) -> None:
+        """Give the database's connections back."""
+        self._engine.dispose()
+
     def _now(self, connection: Connection) -> datetime:
         told: Any = connection.scalar(select(CLOCKS[self._engine.dialect.name]))
         return datetime.fromisoformat(told) if isinstance(told, str) else told.replace(tzinfo=None)
