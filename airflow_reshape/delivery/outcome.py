@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from airflow_reshape.events.prepared import Prepared
@@ -29,6 +29,7 @@ class Outcome:
     :param detail: what the server said, redacted, or None.
     :param attempts: requests made.
     :param in_doubt: a request went out and its answer is not known.
+    :param row: what the lead was made of, for those who keep failed leads.
     """
 
     kind: Kind
@@ -39,3 +40,4 @@ class Outcome:
     detail: str | None = None
     attempts: int = 0
     in_doubt: bool = False
+    row: object = field(default=None, repr=False, compare=False)

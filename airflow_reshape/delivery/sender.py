@@ -300,7 +300,7 @@ class Sender:
                 self._record(self._unsent(pending))
             self._decide(Kind.UNSENT if self._halt else Kind.REJECTED)
             try:
-                await self._ledger.close()
+                await self._ledger.close(self._tally.summary())
             except LedgerLostError as error:
                 self._lost_ledger(str(error))
 

@@ -46,11 +46,15 @@ class PreparedEvent:
 
 @dataclass(frozen=True, slots=True)
 class InvalidLead:
-    """A lead that makes no valid event."""
+    """A lead that makes no valid event.
+
+    :param lead_id: as far as the row tells it.
+    """
 
     problems: tuple[Problem, ...]
     stage: str | None = field(default=None, repr=False)
     name: str | None = field(default=None, repr=False)
+    lead_id: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,18 +102,20 @@ class EventBuilder:
             return InvalidLead(tuple(mapped.problems))
         stage: str | None = None
         name: str | None = None
+        lead_id: str | None = None
         try:
+            lead_id = self._reserved_text(mapped, "lead_id")
             stage = self._reserved_text(mapped, "stage")
             given = _dict(mapped.data, "event").get("name")
             name = self._steering.event_name(stage, given)
             previous = self._reserved_text(mapped, "previous_stage")
             if stage is not None and previous is not None and folded(stage) == folded(previous):
                 raise NotSent("stage_unchanged")
-            return self._prepared(row, mapped, name, stage)
+            return self._prepared(row, mapped, name, stage, lead_id)
         except NotSent as skipped:
             return SkippedLead(skipped.why, stage, name)
         except (BadLead, InvalidEvent) as bad:
-            return InvalidLead(bad.problems, stage, name)
+            return InvalidLead(bad.problems, stage, name, lead_id)
 
     def _from_event(self, event: BaseEvent) -> Prepared:
         name = event.event.name
@@ -123,11 +125,13 @@ class EventBuilder:
         data = event.model_dump(exclude_none=True)
         defaulted = self._fill_defaults(data, self._others(name))
         try:
-            return self._read(name, data, MappedRow(data, {}, [], False), None, defaulted)
+            return self._read(name, data, MappedRow(data, {}, [], False), None, None, defaulted)
         except InvalidEvent as bad:
             return InvalidLead(bad.problems, None, name)
 
-    def _prepared(self, row: Mapping[str, Any], mapped: MappedRow, name: str, stage: str | None) -> Prepared:
+    def _prepared(
+        self, row: Mapping[str, Any], mapped: MappedRow, name: str, stage: str | None, lead_id: str | None
+    ) -> Prepared:
         data = mapped.data
         event = data.setdefault("event", {})
         if not isinstance(event, dict):
@@ -149,7 +153,7 @@ class EventBuilder:
                 event["id"] = made
         if event.get("id") is None and self._steering.events:
             raise BadLead(Problem("event.id", "is required: map event.id or lead_id"))
-        return self._read(name, data, mapped, stage, defaulted)
+        return self._read(name, data, mapped, stage, lead_id, defaulted)
 
     def _read(
         self,
@@ -157,6 +161,7 @@ class EventBuilder:
         data: dict[str, Any],
         mapped: MappedRow,
         stage: str | None,
+        lead_id: str | None,
         defaulted: tuple[str, ...] = (),
     ) -> PreparedEvent:
         denied = self._complete_consent(data) if mapped.consents else ()
@@ -169,7 +174,6 @@ class EventBuilder:
             except PydanticCustomError as error:
                 raise BadLead(Problem("occurred_at", error.message())) from None
         read = read_event(name, data, self._rules)
-        lead_id = self._reserved_text(mapped, "lead_id")
         user = read.event.user
         return PreparedEvent(
             event=read.event,

@@ -14,7 +14,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from itertools import count
 from random import Random
 from types import FrameType
 from typing import Any
@@ -23,6 +22,7 @@ from airflow_reshape.delivery.transport import AiohttpTransport
 from tests.delivery.leads import destination, in_chunks, lead, sender
 
 TIMES = 20
+MOST_LEADS = 20_000  # more than can be sent before the alarm
 IN_THE_SOURCE, FOR_THE_SERVER, FOR_THE_END = "in the source", "waiting for the server", "waiting for the end"
 
 
@@ -47,14 +47,19 @@ def many_times(url: str) -> None:
     def on_alarm(number: int, frame: FrameType | None) -> None:
         raise TaskTimeout
 
+    def in_a_finalizer(_: Any) -> None:
+        # Python drops what a signal handler raises there, whoever's task it is: the alarm rings once more.
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+
     signal.signal(signal.SIGALRM, on_alarm)
+    sys.unraisablehook = in_a_finalizer
     random = Random(3)
     surfaced = ended = balanced = 0
     for _ in range(TIMES):
         engine, tally = sender(AiohttpTransport(destination(url), 4), concurrency=4)
         try:
             signal.setitimer(signal.ITIMER_REAL, random.uniform(0.001, 0.1))
-            engine.send(in_chunks(lead(number) for number in count(1)))
+            engine.send(in_chunks(lead(number) for number in range(1, MOST_LEADS)))
         except TaskTimeout:
             surfaced += 1
         ended += not sender_is_left()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from airflow_reshape.delivery.outcome import Outcome
 from airflow_reshape.events.prepared import InvalidLead, PreparedEvent
@@ -65,9 +65,10 @@ class SendLedger(Protocol):
         """Note what became of a lead; ignored for leads that were not claimed."""
         ...
 
-    async def close(self) -> None:
+    async def close(self, summary: Mapping[str, Any]) -> None:
         """Write what is left, and sign off.
 
+        :param summary: the send's counts.
         :raises LedgerLostError: it could not be written.
         """
         ...
@@ -90,5 +91,5 @@ class NoLedger:
     def settle(self, outcome: Outcome) -> None:
         """Nothing is kept."""
 
-    async def close(self) -> None:
+    async def close(self, summary: Mapping[str, Any]) -> None:
         """Nothing to do."""

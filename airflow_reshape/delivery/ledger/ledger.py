@@ -138,7 +138,7 @@ class Ledger:
         if len(self._settlements) >= MOST_SETTLED_AT_ONCE:
             self._wake.set()
 
-    async def close(self) -> None:
+    async def close(self, summary: Mapping[str, Any]) -> None:
         """Write what is left, and sign off."""
         self._closing = True
         try:
@@ -148,7 +148,7 @@ class Ledger:
             await self._writer
             if self._lost is not None:
                 raise LedgerLostError(self._lost)
-            await self._guarded(self._store.close)
+            await self._guarded(lambda: self._store.close(summary))
         finally:
             self._thread.submit(self._store.dispose)
             self._thread.shutdown(wait=False)

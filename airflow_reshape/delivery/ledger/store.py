@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -307,11 +308,15 @@ class LedgerStore:
         self._held.difference_update(keys)
         return set(keys) - set(owned)
 
-    def close(self) -> None:
+    def close(self, summary: Mapping[str, Any] | None = None) -> None:
         """Sign off. What is still claimed then is in doubt: whoever claims it next learns so."""
         with self._engine.begin() as connection:
             now = self._now(connection)
-            connection.execute(update(senders).where(senders.c.id == self.sender_id).values(ended_at=now))
+            connection.execute(
+                update(senders)
+                .where(senders.c.id == self.sender_id)
+                .values(ended_at=now, summary=json.dumps(summary or {}))
+            )
         self._held.clear()
 
     def dispose(self) -> None:

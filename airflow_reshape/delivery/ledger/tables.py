@@ -28,6 +28,7 @@ senders = Table(
     Column("started_at", DateTime, nullable=False),
     Column("lease_until", DateTime, nullable=False),
     Column("ended_at", DateTime),
+    Column("summary", Text),
 )
 
 events = Table(
@@ -44,6 +45,7 @@ events = Table(
     Column("http_status", Integer),
     Column("reason", String(250)),
     Column("digest", String(KEY_LENGTH)),
+    Column("body_digest", String(KEY_LENGTH)),
     Column("digest_version", String(16)),
     Column("fields", Text),
     Column("occurred_at", DateTime),
