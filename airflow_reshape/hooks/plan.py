@@ -55,6 +55,14 @@ class SendPlan:
     :param ledger_conn_id: connection of a SQL database (SQLite, PostgreSQL, MySQL or MariaDB) that remembers what was
         sent, so that a retry, a rerun or an overlapping window sends no event again. Default none.
     :param baseline: remember everything the source returns as known, and send nothing; needs a ledger. Default False.
+    :param ledger_retention: how long the ledger remembers what is settled, a timedelta, not shorter than ``max_age``.
+        Default 396 days, 13 months.
+    :param resume: without a ledger, a retry or a cleared task goes on where the task stopped, on Airflow 3.3 and
+        later. Default True.
+    :param failures_path: folder for the rows of leads that failed or were not sent, such as
+        ``s3://my_aws@bucket/reshape``, for sources that cannot be read again. They are personal data. Default none.
+    :param failures_retention: how long they are kept, a timedelta. Default 30 days.
+    :param max_events: most events that one send may send; if there are more, it sends none. Default no limit.
     :raises ReshapeConfigurationError: an argument is wrong; the text says which and what to write.
     """
 
@@ -81,6 +89,11 @@ class SendPlan:
     validate_only: bool = False
     ledger_conn_id: str | None = None
     baseline: bool = False
+    ledger_retention: timedelta = timedelta(days=396)
+    resume: bool = True
+    failures_path: str | None = None
+    failures_retention: timedelta = timedelta(days=30)
+    max_events: int | None = None
     field_map: FieldMap = field(init=False, repr=False, compare=False)
     _steering: Steering = field(init=False, repr=False, compare=False)
     _defaults: dict[Path, Any] = field(init=False, repr=False, compare=False)
@@ -91,6 +104,10 @@ class SendPlan:
                 raise ReshapeConfigurationError(f"{name} {rule}")
         if self.baseline and not self.ledger_conn_id:
             raise ReshapeConfigurationError("baseline needs ledger_conn_id: something has to remember")
+        if self.ledger_retention < self.guards().max_age:
+            raise ReshapeConfigurationError(
+                "ledger_retention must not be shorter than max_age: what is forgotten would be sent again"
+            )
         try:
             steering = Steering(
                 event=self.event,
@@ -173,6 +190,10 @@ def _is_zone(name: Any) -> bool:
         return False
 
 
+def _is_duration(value: Any) -> bool:
+    return isinstance(value, timedelta) and value > timedelta(0)
+
+
 def _is_limit(limit: Any) -> bool:
     if isinstance(limit, bool) or not isinstance(limit, (int, float)):
         return False
@@ -218,7 +239,7 @@ ARGUMENT_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "on_bad_field": (lambda choice: choice in get_args(OnBadField), "must be leave_out or reject"),
     "max_age": (
-        lambda age: age is None or (isinstance(age, timedelta) and age > timedelta(0)),
+        lambda age: age is None or _is_duration(age),
         "must be a positive timedelta, such as timedelta(hours=72)",
     ),
     "require_consent": (
@@ -227,6 +248,13 @@ ARGUMENT_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "exclude_emails": (_are_names, 'must be a list of addresses or patterns, such as ["*@example.com"]'),
     "property_columns": (_are_names, "must be a list of column names"),
+    "ledger_retention": (_is_duration, "must be a positive timedelta, such as timedelta(days=396)"),
+    "failures_retention": (_is_duration, "must be a positive timedelta, such as timedelta(days=30)"),
+    "failures_path": (_is_text, "must be a folder, such as s3://my_aws@bucket/reshape or file:///var/lib/reshape"),
+    "max_events": (
+        lambda n: n is None or (isinstance(n, int) and not isinstance(n, bool) and n >= 1),
+        "must be a positive int",
+    ),
     "concurrency": (
         lambda n: isinstance(n, int) and not isinstance(n, bool) and 1 <= n <= 1024,
         "must be between 1 and 1024",
@@ -237,5 +265,6 @@ ARGUMENT_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "require_identifier": _FLAG,
     "validate_only": _FLAG,
     "baseline": _FLAG,
+    "resume": _FLAG,
     "ledger_conn_id": (lambda name: name is None or (isinstance(name, str) and bool(name)), "must be a connection id"),
 }

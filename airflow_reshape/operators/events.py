@@ -31,8 +31,8 @@ class BaseReshapeOperator(BaseOperator):
 
     :param reshape_conn_id: connection of type ``reshape``. Default ``reshape_default``. (templated)
     :param kwargs: the arguments of :class:`~airflow_reshape.hooks.plan.SendPlan`, of which ``defaults``,
-        ``max_rejected``, ``validate_only``, ``ledger_conn_id`` and ``baseline`` are templated, and those of any
-        operator.
+        ``max_rejected``, ``validate_only``, ``ledger_conn_id``, ``baseline`` and ``failures_path`` are templated, and
+        those of any operator.
     :raises ReshapeConfigurationError: when the DAG is parsed: an argument is wrong.
     """
 
@@ -43,6 +43,7 @@ class BaseReshapeOperator(BaseOperator):
         "validate_only",
         "ledger_conn_id",
         "baseline",
+        "failures_path",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"defaults": "json"}
     ui_color = "#e8f1fb"
@@ -74,6 +75,11 @@ class BaseReshapeOperator(BaseOperator):
         validate_only: bool | str = False,
         ledger_conn_id: str | None = None,
         baseline: bool | str = False,
+        ledger_retention: timedelta = SendPlan.ledger_retention,
+        resume: bool = True,
+        failures_path: str | None = None,
+        failures_retention: timedelta = SendPlan.failures_retention,
+        max_events: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -83,6 +89,7 @@ class BaseReshapeOperator(BaseOperator):
         self.validate_only = validate_only
         self.ledger_conn_id = ledger_conn_id
         self.baseline = baseline
+        self.failures_path = failures_path
         self.plan = SendPlan(
             event=event,
             mapping=mapping,
@@ -107,6 +114,11 @@ class BaseReshapeOperator(BaseOperator):
             validate_only=False if isinstance(validate_only, str) else validate_only,
             ledger_conn_id=ledger_conn_id,
             baseline=False if isinstance(baseline, str) else baseline,
+            ledger_retention=ledger_retention,
+            resume=resume,
+            failures_path=failures_path,
+            failures_retention=failures_retention,
+            max_events=max_events,
         )
         self._send: LeadSend | None = None
 
@@ -126,6 +138,7 @@ class BaseReshapeOperator(BaseOperator):
             validate_only=_flag("validate_only", self.validate_only),
             ledger_conn_id=self.ledger_conn_id,
             baseline=_flag("baseline", self.baseline),
+            failures_path=self.failures_path,
         )
         self._send = ReshapeHook(self.reshape_conn_id).lead_send(plan, _identity(context))
         try:
