@@ -46,6 +46,10 @@ class Faults(BaseModel):
     reset_after: Share = Field(0, description="TCP reset, event taken.")
     half_close_before: Share = Field(0, description="End of stream without an answer, event not taken.")
     half_close_after: Share = Field(0, description="End of stream without an answer, event taken.")
+    babble_before: Share = Field(0, description="Bytes that are no HTTP, then the end of the stream, event not taken.")
+    babble_after: Share = Field(0, description="Bytes that are no HTTP, then the end of the stream, event taken.")
+    break_off_before: Share = Field(0, description="The stream ends in the middle of an answer, event not taken.")
+    break_off_after: Share = Field(0, description="The stream ends in the middle of an answer, event taken.")
     hang_before: Share = Field(0, description="Never answer, event not taken.")
     hang_after: Share = Field(0, description="Never answer, event taken.")
     hang_seconds: Seconds = Field(60, description="A hanging or half-closed connection is reset after this.")
@@ -72,6 +76,10 @@ class Faults(BaseModel):
             self.reset_after,
             self.half_close_before,
             self.half_close_after,
+            self.babble_before,
+            self.babble_after,
+            self.break_off_before,
+            self.break_off_after,
             self.hang_before,
             self.hang_after,
             self.redirect,

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from airflow_reshape.sandbox.faults import Faults, Garbage
 
-Drop = Literal["reset", "half_close", "hang"]
+Drop = Literal["reset", "half_close", "babble", "break_off", "hang"]
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,10 @@ def _shares(faults: Faults) -> Iterable[tuple[float, Reaction]]:
     yield faults.reset_after, Reaction("reset_after", drop="reset", taken=True)
     yield faults.half_close_before, Reaction("half_close_before", drop="half_close")
     yield faults.half_close_after, Reaction("half_close_after", drop="half_close", taken=True)
+    yield faults.babble_before, Reaction("babble_before", drop="babble")
+    yield faults.babble_after, Reaction("babble_after", drop="babble", taken=True)
+    yield faults.break_off_before, Reaction("break_off_before", drop="break_off")
+    yield faults.break_off_after, Reaction("break_off_after", drop="break_off", taken=True)
     yield faults.hang_before, Reaction("hang_before", drop="hang")
     yield faults.hang_after, Reaction("hang_after", drop="hang", taken=True)
     for kind, taken in _TAKEN_WITH_GARBAGE.items():

@@ -1,4 +1,4 @@
-"""Real misbehaviour of a TCP connection: reset, end of stream without an answer, silence."""
+"""Real misbehaviour of a TCP connection: reset, end of stream without an answer or in the middle of one, silence."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ from airflow_reshape.sandbox.reactions import Drop
 
 # l_onoff = 1, l_linger = 0: closing sends RST and throws away what was not sent yet.
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
+
+#: What is sent before the stream ends, where something is.
+_LAST_WORDS: Final[dict[Drop, bytes]] = {
+    "babble": b"\x00\x15 these bytes are no HTTP\r\n\r\n",
+    "break_off": b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 64\r\n\r\n{"result":',
+}
 
 Receive = Callable[[], Any]
 
@@ -31,16 +37,22 @@ class Wire:
         return next((each.transport for each in self._connections() if each.client == client), None)
 
     async def drop(self, scope: MutableMapping[str, Any], receive: Receive, how: Drop, seconds: float) -> None:
-        """Leave a request without an answer. Returns when the connection is gone.
+        """Leave a request without a whole answer. Returns when the connection is gone.
 
         :param scope: the ASGI scope of the request.
         :param receive: its ASGI ``receive``, with the body already read.
-        :param how: ``reset`` at once; ``half_close`` ends our side of the stream; ``hang`` does nothing. The
-            last two end in a reset if the client has not gone away.
+        :param how: ``reset`` at once; ``babble`` sends bytes that are no HTTP and ``break_off`` the first part of an
+            answer, then the stream ends; ``half_close`` ends our side of the stream; ``hang`` does nothing. The last
+            two end in a reset if the client has not gone away.
         :param seconds: how long to wait for the client to go away.
         """
         transport = self._transport(scope.get("client"))
         if transport is None:
+            return
+        if how in _LAST_WORDS:
+            transport.write(_LAST_WORDS[how])
+            transport.close()  # once that is written
+            await _gone(receive)
             return
         if how == "half_close":
             with suppress(OSError), _socket_of(transport) as raw:

@@ -91,6 +91,28 @@ def test_a_half_closed_connection_ends_without_an_answer(
     assert (kept["fault"], kept["status"], kept["taken"]) == (fault, None, taken)
 
 
+@pytest.mark.parametrize(
+    ("fault", "last_words"),
+    [
+        ("babble", b"\x00\x15 these bytes are no HTTP\r\n\r\n"),
+        ("break_off", b'Content-Length: 64\r\n\r\n{"result":'),
+    ],
+)
+@pytest.mark.parametrize(("when", "taken"), [("before", False), ("after", True)])
+def test_a_stream_ends_after_bytes_that_are_no_whole_answer(
+    either: RunningSandbox, lead: Any, fault: str, last_words: bytes, when: str, taken: bool
+) -> None:
+    either.set_faults(**{f"{fault}_{when}": 1})
+    with open_stream(either) as stream:
+        stream.sendall(request_bytes(either, lead()))
+        came = what_comes_back(stream)
+    assert isinstance(came, bytes)
+    assert came.endswith(last_words)
+    assert len(came) < 120
+    (kept,) = either.received()
+    assert (kept["fault"], kept["status"], kept["taken"]) == (f"{fault}_{when}", None, taken)
+
+
 @pytest.mark.parametrize(("fault", "taken"), [("hang_before", False), ("hang_after", True)])
 def test_a_hanging_request_hangs_until_the_client_goes(
     either: RunningSandbox, lead: Any, fault: str, taken: bool
