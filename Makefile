@@ -14,7 +14,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONPATH VIRTUAL_ENV
 
-.PHONY: help demo test lint test-mysql up down lock clean
+.PHONY: help demo test lint test-mysql crash up down lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ lint: $(venv)/test.stamp  ## ruff, mypy and the import contracts
 
 test-mysql: $(venv)/mysql.stamp  ## install MariaDB through apt and run the SQL tests against it
 	@$(bin)/python -m pytest -m mysql
+
+crash: $(venv)/test.stamp  ## kill sends a hundred times, with every memory and in a real scheduler, and count what arrived
+	@$(bin)/python -m pytest -m "not mysql" tests/crash
 
 lock: $(venv)/test.stamp  ## work the pinned and hashed requirements out anew
 	@requirements/lock

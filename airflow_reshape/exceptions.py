@@ -39,5 +39,13 @@ class ReshapeLedgerError(ReshapeError):
     """The ledger does not answer, or another send holds the same events. Leads are unsent; a retry sends them."""
 
 
+class ReshapeFailuresNotKeptError(ReshapeError):
+    """The rows of failed leads cannot be kept at ``failures_path``. A retry sends what is left."""
+
+
+class ReshapeTooManyEventsError(ReshapeError, AirflowFailException):
+    """More events than ``max_events`` would be sent."""
+
+
 class ReshapeStoppedError(ReshapeError):
     """The task was asked to stop. Leads are unsent; a retry sends them."""

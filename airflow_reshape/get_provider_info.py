@@ -69,6 +69,14 @@ _EXTRA_FIELDS: dict[str, dict[str, Any]] = {
         "description": "Without TLS the token and the leads travel in clear. Loopback needs no permission.",
         "schema": {"type": ["boolean", "null"], "default": False},
     },
+    "ledger_key": {
+        "label": "Ledger key",
+        "description": (
+            "Keys the ledger's digests. An empty field means the access token. When the token changes after leads "
+            "were forgotten, put the earlier one here."
+        ),
+        "schema": {"type": ["string", "null"], "format": "password"},
+    },
 }
 
 
@@ -88,7 +96,11 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {
                 "integration-name": _INTEGRATION,
-                "python-modules": ["airflow_reshape.operators.events", "airflow_reshape.decorators.reshape"],
+                "python-modules": [
+                    "airflow_reshape.operators.events",
+                    "airflow_reshape.operators.replay",
+                    "airflow_reshape.decorators.reshape",
+                ],
             }
         ],
         "hooks": [

@@ -138,7 +138,7 @@ def mariadb_server() -> Iterator[DatabaseServer]:
             folder / "setup.sql",
             f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4;\n"
             f"CREATE USER {LOGIN}@'127.0.0.1' IDENTIFIED BY '{password}';\n"
-            f"GRANT ALL PRIVILEGES ON *.* TO {LOGIN}@'127.0.0.1';\n",
+            f"GRANT ALL PRIVILEGES ON *.* TO {LOGIN}@'127.0.0.1' WITH GRANT OPTION;\n",
         )
         options = ["--auth-root-authentication-method=normal", "--skip-name-resolve", "--skip-test-db"]
         _run([install, "--no-defaults", f"--datadir={data}", *options], folder)

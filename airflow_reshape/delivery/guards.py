@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 
 from airflow_reshape.events.prepared import PreparedEvent
@@ -36,7 +36,9 @@ class Guards:
     @property
     def failing(self) -> frozenset[str]:
         """Reasons for skipping that count as failures: nobody chose to lose these leads."""
-        return frozenset({"unknown_stage", "in_future"} | (set() if self.max_age_is_chosen else {"too_old"}))
+        return frozenset(
+            {"unknown_stage", "in_future", "rejected_in_this_run"} | (set() if self.max_age_is_chosen else {"too_old"})
+        )
 
 
 def _too_old(event: PreparedEvent, guards: Guards, now: datetime) -> bool:
@@ -81,6 +83,16 @@ GUARDS: dict[str, Callable[[PreparedEvent, Guards, datetime], bool]] = {
     "validate_only": _validate_only,
 }
 """In this order; the first that holds gives the reason."""
+
+
+OF_THE_CONTENT = ("no_consent", "excluded", "no_identifier")
+"""Guards that look at the lead only, not at the time."""
+
+
+def stopped_by_content(event: PreparedEvent, guards: Guards) -> str | None:
+    """The reason why a lead as it is now is not sent at any time, or None."""
+    never = datetime.max.replace(tzinfo=UTC)
+    return next((why for why in OF_THE_CONTENT if GUARDS[why](event, guards, never)), None)
 
 
 def stopped_by(event: PreparedEvent, guards: Guards, now: datetime) -> str | None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Sequence
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 CHUNKS_AHEAD = 2
 """Chunks read before they are needed."""
@@ -30,11 +30,19 @@ class Inbox:
 
     # The caller's thread
 
-    def put(self, chunk: Sequence[object]) -> None:
-        """Add a chunk; waits for a free slot, unless nobody takes any more."""
-        self._slots.get()
+    def put(self, chunk: Sequence[object], timeout: float | None = None) -> bool:
+        """Add a chunk; waits for a free slot, unless nobody takes any more.
+
+        :param timeout: seconds. Default: as long as it takes.
+        :returns: whether there was a slot in time.
+        """
+        try:
+            self._slots.get(timeout=timeout)
+        except Empty:
+            return False
         self._chunks.append(chunk)
         self._wake()
+        return True
 
     def end(self) -> None:
         """No more chunks will come."""

@@ -27,8 +27,11 @@ CURES = {
     "already_sent": "already sent",
     "changed": "already sent, with another value, currency or reason",
     "still_rejected": "rejected before, unchanged",
+    "rejected_in_this_run": "rejected by an earlier try of this run, unchanged",
     "still_invalid": "invalid before, unchanged",
     "baseline": "known from now on, not sent",
+    "forgotten": "forgotten, and never sent again",
+    "settled_before": "settled in an earlier try",
 }
 
 
@@ -57,11 +60,16 @@ def _lines(tally: Tally, environment: str, validate_only: bool, seconds: float) 
     yield from _counts("cleaned (private or personal part taken out)", tally.cleaned)
     yield from _counts("doubtful (sent, but not in the numbering plan)", tally.doubtful)
     yield from _counts("filled from defaults", tally.defaulted)
+    yield from _counts("disqualified", tally.disqualified_by)
+    for name, sums in sorted(tally.value_by.items()):
+        yield from _counts(f"value of {name}", {currency: f"{sums[currency]:,.2f}" for currency in sorted(sums)})
     skipped = {CURES.get(why, why): count for why, count in tally.skipped_by.most_common() if why != "validate_only"}
     yield from _counts("skipped", skipped)
     yield from _counts("invalid", tally.invalid_by)
     yield from _counts("rejected", tally.rejected_by)
     yield from _counts("unsent", tally.unsent_by)
+    if tally.still_failing:
+        yield f"  still failing since an earlier run, and no failure of this one: {tally.still_failing:,}"
     if tally.sent_again:
         yield f"  in doubt since an earlier send, sent again with the same id: {tally.sent_again:,}"
     if tally.in_doubt:

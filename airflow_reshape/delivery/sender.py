@@ -19,14 +19,17 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from enum import Enum
 from random import Random
 
+from airflow_reshape.delivery.checkpoint.checkpoint import SETTLED_BEFORE
+from airflow_reshape.delivery.checkpoint.resume import Before, KnownRow
 from airflow_reshape.delivery.guards import Guards, stopped_by
+from airflow_reshape.delivery.halt import Halt, Stop
 from airflow_reshape.delivery.inbox import Inbox
-from airflow_reshape.delivery.ledger.claims import Claim, LedgerLostError, NoLedger, SendLedger
+from airflow_reshape.delivery.ledger.claims import Claim, LedgerLostError, LedgerUnusableError
 from airflow_reshape.delivery.outcome import Kind, Outcome
 from airflow_reshape.delivery.privacy import redacted
+from airflow_reshape.delivery.records import FailuresUnwritableError, Records
 from airflow_reshape.delivery.retry import RetryPolicy, retry_after_seconds
 from airflow_reshape.delivery.tally import Tally
 from airflow_reshape.delivery.transport import Answer, Transport, TransportFailure
@@ -44,30 +47,9 @@ ROWS_WITHOUT_PAUSE = 20
 SECONDS_TO_WAIT_FOR_OTHERS = 60.0
 """How long events wait that another living send has claimed: as long as its lease runs without a sign of life."""
 SECONDS_BETWEEN_LOOKS = 0.5
-
-
-class Stop(Enum):
-    """Why a send ended before its source did."""
-
-    CREDENTIALS = "credentials"
-    CONFIGURATION = "configuration"
-    OUTAGE = "outage"
-    REQUESTED = "requested"
-    LEDGER = "ledger"
-    CLAIMED_ELSEWHERE = "claimed_elsewhere"
-    ERROR = "error"
-    """A bug; :meth:`Sender.send` raises it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Halt:
-    """A send that stopped early.
-
-    :param why: the cause in words, without personal data.
-    """
-
-    stop: Stop
-    why: str
+SECONDS_BETWEEN_PULSES = 0.5
+MOST_HELD = 10_000
+"""Events that may be held back until it is known that there are not too many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +75,7 @@ class UnexpectedError(RuntimeError):
 class _Pending:
     position: int
     event: PreparedEvent
+    row: object
     trial: Trial = field(default_factory=Trial)
     in_doubt: bool = False
     owned: bool = False
@@ -118,8 +101,12 @@ class Sender:
     :param random: source of jitter.
     :param now: current time, aware.
     :param drain_seconds: how long requests in flight may take after a stop.
-    :param ledger: knows what was sent before. Default: nothing is known.
+    :param records: what is written down, and known from before. Default: nothing.
     :param patience: seconds that events wait for another send that has claimed them.
+    :param max_events: most events to send. Default no limit.
+    :param holds: nothing is sent before it is known that there are not more; for sources that cannot be counted.
+        Default True.
+    :param pulse: called about once a second in the thread of :meth:`send`.
     """
 
     def __init__(
@@ -135,8 +122,11 @@ class Sender:
         random: Random | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         drain_seconds: float = DRAIN_SECONDS,
-        ledger: SendLedger | None = None,
+        records: Records | None = None,
         patience: float = SECONDS_TO_WAIT_FOR_OTHERS,
+        max_events: int | None = None,
+        holds: bool = True,
+        pulse: Callable[[], None] = lambda: None,
     ) -> None:
         if concurrency < 1:
             raise ValueError("concurrency must be at least 1")
@@ -150,8 +140,12 @@ class Sender:
         self._random = random or Random()  # noqa: S311  # jitter, no secret
         self._now = now
         self._drain_seconds = drain_seconds
-        self._ledger: SendLedger = ledger or NoLedger()
+        self._records = records or Records()
         self._patience = patience
+        self._max_events = max_events
+        self._held: list[_Pending] | None = [] if max_events is not None and holds else None
+        self._to_send = 0
+        self._pulse = pulse
         self._aside: list[_Pending] = []
         self._keys_aside: set[str] = set()
         self._inbox = Inbox()
@@ -194,21 +188,20 @@ class Sender:
             self._start()
             read_all, source_error = self._read(chunks)
             self._inbox.end()
-            self._finished.result()
+            self._wait_for_the_end()
         except BaseException:
             self.stop()
             self._inbox.end()
             wait((self._finished,), timeout=self._drain_seconds + SECONDS_TO_END)
             _closing_error(chunks)
+            if self._finished.done():
+                self._leave_the_rest()
             raise
-        for chunk in self._inbox.left():
-            self._leave(chunk)
+        self._leave_the_rest()
         if self._bug is not None:
             raise self._bug
         self._tally.check_balance()
-        # A stop that came when all was done changed nothing.
-        halt = None if read_all and not self._tally.kinds[Kind.UNSENT] else self._halt
-        return SendResult(self._tally, halt, source_error, time.monotonic() - started)
+        return SendResult(self._tally, self._halt_that_matters(read_all), source_error, time.monotonic() - started)
 
     def stop(self) -> None:
         """Ask the send to end, also before it began. Safe in a signal handler: takes no lock, waits for nothing."""
@@ -217,6 +210,26 @@ class Sender:
         if loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended by itself
                 loop.call_soon_threadsafe(self._request_stop)
+
+    def _halt_that_matters(self, read_all: bool) -> Halt | None:
+        """A request to stop that came when all was done changed nothing."""
+        halt = self._halt
+        done = read_all and not self._tally.kinds[Kind.UNSENT]
+        return None if done and halt is not None and halt.stop is Stop.REQUESTED else halt
+
+    def _wait_for_the_end(self) -> None:
+        while not wait((self._finished,), timeout=SECONDS_BETWEEN_PULSES).done:
+            self._pulse()
+        self._finished.result()
+
+    def _leave_the_rest(self) -> None:
+        """What was read and that nobody took before the end."""
+        for chunk in self._inbox.left():
+            self._leave(chunk)
+        try:
+            self._records.finish()
+        except FailuresUnwritableError as error:
+            self._stop_with(Halt(Stop.FAILURES_NOT_KEPT, str(error)))
 
     def _start(self) -> None:
         threading.Thread(target=self._thread, name="reshape-sender", daemon=True).start()
@@ -229,7 +242,9 @@ class Sender:
         try:
             if not self._is_halted():
                 for chunk in chunks:
-                    self._inbox.put(chunk)
+                    while not self._inbox.put(chunk, SECONDS_BETWEEN_PULSES):
+                        self._pulse()
+                    self._pulse()
                     if self._is_halted():
                         break
                 else:
@@ -244,10 +259,14 @@ class Sender:
 
     def _leave(self, rows: Iterable[object]) -> None:
         """Count rows that came after the end."""
-        for _ in rows:
+        for row in rows:
             self._position += 1
             self._tally.read += 1
-            self._record(Outcome(Kind.UNSENT, self._position, None, self._stopped_by()))
+            if isinstance(row, KnownRow) and row.before is not Before.FAILED:
+                self._record(_known(self._position, row))
+                continue
+            raw = row.row if isinstance(row, KnownRow) else row
+            self._record(Outcome(Kind.UNSENT, self._position, None, self._stopped_by(), row=raw))
 
     # The event loop's thread
 
@@ -287,22 +306,25 @@ class Sender:
         async with self._transport:
             self._opened.set_result(None)
             try:
-                await self._ledger.open(self._lost_ledger)
+                await self._records.open(self._stop_with)
                 await self._take_in()
+                await self._let_in()
                 await self._work_all_off()
                 await self._look_again()
             except LedgerLostError as error:
-                self._lost_ledger(str(error))
+                self._lost_ledger(error)
+            except FailuresUnwritableError as error:
+                self._stop_with(Halt(Stop.FAILURES_NOT_KEPT, str(error)))
             except Exception as error:  # noqa: BLE001  # what is in flight is settled first
                 self._found_bug(error, "reading")
             await self._work_all_off()
-            for pending in self._aside:
+            for pending in (*self._aside, *(self._held or ())):
                 self._record(self._unsent(pending))
             self._decide(Kind.UNSENT if self._halt else Kind.REJECTED)
             try:
-                await self._ledger.close(self._tally.summary())
+                await self._records.close(self._tally.summary())
             except LedgerLostError as error:
-                self._lost_ledger(str(error))
+                self._lost_ledger(error)
 
     async def _work_all_off(self) -> None:
         while self._workers:
@@ -326,43 +348,52 @@ class Sender:
 
     async def _take(self, position: int, row: object) -> _Pending | None:
         """The event of a row, or None if the row has its outcome."""
+        known = row if isinstance(row, KnownRow) else None
+        if known is not None:
+            self._records.take_known(known)
+            if known.before is not Before.FAILED:
+                self._record(_known(position, known))
+                return None
+            row = known.row
         try:
             lead = self._prepare(row)
+            if known is None:
+                self._records.take(row, lead)
             why = stopped_by(lead, self._guards, self._now()) if isinstance(lead, PreparedEvent) else None
         except BaseException as error:  # noqa: BLE001  # the other leads are settled first
             self._found_bug(error, f"preparing lead no. {position}")
-            self._record(Outcome(Kind.UNSENT, position, None, self._stopped_by()))
+            self._record(Outcome(Kind.UNSENT, position, None, self._stopped_by(), row=row))
             return None
         if isinstance(lead, InvalidLead):
             await self._take_invalid(position, row, lead)
         elif not isinstance(lead, PreparedEvent):
-            self._record(_unprepared(position, lead))
+            self._record(_unprepared(position, lead, row))
         elif why:
-            self._record(Outcome(Kind.SKIPPED, position, lead, why))
+            self._record(Outcome(Kind.SKIPPED, position, lead, why, row=row))
         else:
-            return _Pending(position, lead)
+            return _Pending(position, lead, row)
         return None
 
     async def _take_invalid(self, position: int, row: object, lead: InvalidLead) -> None:
         """An invalid lead is a failure once; the same row is known in later runs."""
         try:
-            known = await self._ledger.knows_invalid(row, lead)
+            known = await self._records.knows_invalid(row, lead)
         except LedgerLostError as error:
-            self._lost_ledger(str(error))
-            known = False  # it is invalid whatever the ledger says
-        if known:
-            skipped = SkippedLead("still_invalid", lead.stage, lead.name)
-            self._record(Outcome(Kind.SKIPPED, position, skipped, skipped.why))
+            self._lost_ledger(error)
+            known = None  # it is invalid whatever the ledger says
+        if known is not None:
+            skipped = SkippedLead(known.value, lead.stage, lead.name, lead.lead_id)
+            self._record(_unprepared(position, skipped, row))
         else:
-            self._record(_unprepared(position, lead))
+            self._record(_unprepared(position, lead, row))
 
     async def _admit_all(self, ready: Sequence[_Pending]) -> None:
         """Claim events, and let those in that are ours to send."""
         unowned = [pending for pending in ready if not pending.owned]
         try:
-            claims = await self._ledger.claim([pending.event for pending in unowned])
+            claims = await self._records.claim([pending.event for pending in unowned])
         except LedgerLostError as error:
-            self._lost_ledger(str(error))
+            self._lost_ledger(error)
             for pending in ready:
                 self._record(self._unsent(pending))
             return
@@ -372,11 +403,29 @@ class Sender:
             pending.owned = claim in (Claim.OWNED, Claim.TAKEN_OVER)
             self._tally.sent_again += claim is Claim.TAKEN_OVER
             if pending.owned and pending.event.order_key not in self._keys_aside:
-                await self._admit(pending)
+                await (self._admit if self._held is None else self._hold)(pending)
             elif pending.owned or claim is Claim.BUSY:
                 self._put_aside(pending)
             else:
-                self._record(Outcome(Kind.SKIPPED, pending.position, pending.event, claim.value))
+                self._record(Outcome(Kind.SKIPPED, pending.position, pending.event, claim.value, row=pending.row))
+
+    async def _hold(self, pending: _Pending) -> None:
+        """Keep an event back until all are counted."""
+        assert self._held is not None
+        assert self._max_events is not None
+        self._held.append(pending)
+        if len(self._held) > min(self._max_events, MOST_HELD):
+            why = f"more than {len(self._held) - 1:,} events would be sent, and none was"
+            self._stop_with(Halt(Stop.TOO_MANY_EVENTS, why))
+
+    async def _let_in(self) -> None:
+        """Send what was held back: it is not too much."""
+        held, self._held = self._held or [], None
+        for at, pending in enumerate(held):
+            if self._is_halted():
+                self._held = held[at:]
+                return
+            await self._admit(pending)
 
     def _put_aside(self, pending: _Pending) -> None:
         """Wait until another send has settled the event; later ones of the same lead wait behind it."""
@@ -402,6 +451,10 @@ class Sender:
             await self._sleep(SECONDS_BETWEEN_LOOKS)
 
     async def _admit(self, pending: _Pending) -> None:
+        self._to_send += 1
+        if self._max_events is not None and self._to_send > self._max_events:
+            why = f"there are more than {self._max_events:,} events; these were sent"
+            self._stop_with(Halt(Stop.TOO_MANY_EVENTS, why))
         await self._room.acquire()
         key = pending.event.order_key
         lane = self._lanes.get(key) if key is not None else None
@@ -522,6 +575,7 @@ class Sender:
             detail=redacted(verdict.detail, pending.event.body) if verdict.detail else None,
             attempts=pending.trial.attempts,
             in_doubt=pending.in_doubt,
+            row=pending.row,
         )
 
     def _unsent(self, pending: _Pending) -> Outcome:
@@ -532,6 +586,7 @@ class Sender:
             self._stopped_by(),
             attempts=pending.trial.attempts,
             in_doubt=pending.in_doubt,
+            row=pending.row,
         )
 
     def _stopped_by(self) -> str:
@@ -547,15 +602,16 @@ class Sender:
 
     def _record(self, outcome: Outcome) -> None:
         try:
-            self._ledger.settle(outcome)
+            self._records.settle(outcome)
             self._tally.record(outcome)
         except Exception as error:  # noqa: BLE001  # whoever waits for this lead must not wait for ever
             self._found_bug(error, f"counting lead no. {outcome.position}")
 
     # Stopping and pausing
 
-    def _lost_ledger(self, why: str) -> None:
-        self._stop_with(Halt(Stop.LEDGER, why))
+    def _lost_ledger(self, error: LedgerLostError) -> None:
+        stop = Stop.LEDGER_UNUSABLE if isinstance(error, LedgerUnusableError) else Stop.LEDGER
+        self._stop_with(Halt(stop, str(error)))
 
     def _request_stop(self) -> None:
         self._stop_with(Halt(Stop.REQUESTED, "the task was asked to stop"))
@@ -566,8 +622,9 @@ class Sender:
     def _stop_with(self, halt: Halt) -> None:
         if self._halt is None:
             self._halt = halt
-            self._halted.set()
-            self._inbox.hurry()
+            if not self._finished.done():
+                self._halted.set()
+                self._inbox.hurry()
 
     def _abandon(self) -> None:
         """Give up what is still in flight; its events are unsent, in doubt."""
@@ -599,10 +656,14 @@ class Sender:
 STOPS = {Action.STOP_CREDENTIALS: Stop.CREDENTIALS, Action.STOP_CONFIGURATION: Stop.CONFIGURATION}
 
 
-def _unprepared(position: int, lead: InvalidLead | SkippedLead) -> Outcome:
+def _unprepared(position: int, lead: InvalidLead | SkippedLead, row: object) -> Outcome:
     if isinstance(lead, InvalidLead):
-        return Outcome(Kind.INVALID, position, lead, "invalid")
-    return Outcome(Kind.SKIPPED, position, lead, lead.why)
+        return Outcome(Kind.INVALID, position, lead, "invalid", row=row)
+    return Outcome(Kind.SKIPPED, position, lead, lead.why, row=row)
+
+
+def _known(position: int, known: KnownRow) -> Outcome:
+    return Outcome(Kind.SKIPPED, position, SkippedLead(SETTLED_BEFORE, None, known.name), SETTLED_BEFORE)
 
 
 def _closing_error(chunks: Iterable[Sequence[object]]) -> Exception | None:

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from airflow_reshape.delivery.identifiers import identifiers
 from airflow_reshape.delivery.outcome import Kind, Outcome
 from airflow_reshape.delivery.privacy import event_label, label, masked
 from airflow_reshape.events.prepared import InvalidLead, PreparedEvent
+from airflow_reshape.events.reasons import REASONS
 
 MOST_STAGES = 50
 MOST_EXAMPLES = 5
@@ -21,6 +23,11 @@ OTHER_EVENTS = "(other events)"
 # Field names come from columns, but also from the keys of nested data: there may be any number of them.
 MOST_REASONS = 200
 OTHER_REASONS = "(others)"
+OTHER_DISQUALIFICATIONS = "(outside the vocabulary)"
+NO_DISQUALIFICATION = "(no reason)"
+KNOWN = ("already_sent", "changed", "still_rejected", "rejected_in_this_run", "still_invalid", "baseline")
+"""Reasons for skipping that say: an earlier send has dealt with it. They count again at every run that reads it."""
+STILL_FAILING = ("still_rejected", "still_invalid")
 # The others (cookies, products …) have keys of their own in every lead.
 PARTS_OF_KNOWN_FIELDS = frozenset({"event", "context", "user", "consent"})
 
@@ -65,6 +72,10 @@ class Tally:
     defaulted: Counter[str] = field(default_factory=Counter)
     fields_found: Counter[str] = field(default_factory=Counter)
     stages: dict[str, Counter[str]] = field(default_factory=dict)
+    known_by: dict[str, Counter[str]] = field(default_factory=dict)
+    disqualified_by: Counter[str] = field(default_factory=Counter)
+    value_by: dict[str, dict[str, float]] = field(default_factory=dict)
+    identifiers: dict[str, Counter[str]] = field(default_factory=dict)
     requests: int = 0
     in_doubt: int = 0
     sent_again: int = 0
@@ -101,23 +112,38 @@ class Tally:
     def _record_delivered(self, outcome: Outcome) -> None:
         lead = outcome.lead
         assert isinstance(lead, PreparedEvent)
-        self.days.setdefault(self._shown_event(lead.name), Counter())[self.day_of(lead.occurred_at)] += 1
+        name = self._shown_event(lead.name)
+        self.days.setdefault(name, Counter())[self.day_of(lead.occurred_at)] += 1
+        self.identifiers.setdefault(name, Counter()).update(identifiers(lead.event))
+        self._record_value(name, lead.body["event"])
         for counter, problems in (
             (self.sent_without, lead.left_out),
             (self.cleaned, lead.cleaned),
             (self.doubtful, lead.doubtful),
         ):
-            for name in {label(problem.field) for problem in problems}:
-                _count(counter, name)
+            for left_out in {label(problem.field) for problem in problems}:
+                _count(counter, left_out)
         for told in {f"{label(problem.field)}: {problem.rule}" for problem in lead.left_out}:
             _count(self.left_out_by, told)
         self.undated += lead.occurred_at is None
         self.defaulted.update(lead.defaulted)
         for part, content in lead.body.items():
             if part in PARTS_OF_KNOWN_FIELDS and isinstance(content, Mapping):
-                self.fields_found.update(f"{part}.{name}" for name in content)
+                self.fields_found.update(f"{part}.{key}" for key in content)
             else:
                 self.fields_found[part] += 1
+
+    def _record_value(self, name: str, details: Mapping[str, Any]) -> None:
+        """Sum the value, and count why a lead was disqualified: in the vocabulary's words, not the sales team's."""
+        value, currency = details.get("value"), details.get("currency")
+        if value is not None:
+            sums = self.value_by.setdefault(name, {})
+            currency = str(currency or "(no currency)")
+            sums[currency] = sums.get(currency, 0) + value
+        if name == "lead_disqualified":
+            reason = details.get("properties", {}).get("disqualification_reason")
+            unnamed = OTHER_DISQUALIFICATIONS if reason else NO_DISQUALIFICATION
+            self.disqualified_by[reason if str(reason) in REASONS else unnamed] += 1
 
     def _record_rejected(self, outcome: Outcome) -> None:
         self.rejected_by[outcome.why or "rejected"] += 1
@@ -133,6 +159,9 @@ class Tally:
 
     def _record_skipped(self, outcome: Outcome) -> None:
         self.skipped_by[outcome.why or "skipped"] += 1
+        if outcome.why in KNOWN:
+            name = self._shown_event(outcome.lead.name if outcome.lead is not None else None)
+            self.known_by.setdefault(name, Counter())[outcome.why] += 1
         if outcome.why == "validate_only" and isinstance(outcome.lead, PreparedEvent):
             self._record_delivered(outcome)
             if len(self.payloads) < MOST_PAYLOADS:
@@ -153,6 +182,11 @@ class Tally:
         skipped = sum(self.skipped_by[why] for why in failing_skips)
         return self.kinds[Kind.REJECTED] + self.kinds[Kind.INVALID] + skipped
 
+    @property
+    def still_failing(self) -> int:
+        """Leads that failed in an earlier run and did not change: no failures of this one."""
+        return sum(self.skipped_by[why] for why in STILL_FAILING)
+
     def check_balance(self) -> None:
         """Check that every lead read has exactly one outcome.
 
@@ -168,12 +202,21 @@ class Tally:
         return {
             "read": self.read,
             **{kind.value: self.kinds[kind] for kind in Kind},
+            "still_failing": self.still_failing,
             "by_event": {name: dict(counts) for name, counts in sorted(self.by_event.items())},
             sent: {name: dict(sorted(days.items())) for name, days in sorted(self.days.items())},
             "invalid_by": dict(self.invalid_by.most_common()),
             "rejected_by": dict(self.rejected_by.most_common()),
             "skipped_by": dict(self.skipped_by.most_common()),
             "unsent_by": dict(self.unsent_by.most_common()),
+            "known_by": _by_name(self.known_by),
+            "disqualified_by": dict(self.disqualified_by.most_common()),
+            "value_by": {
+                # Floats add up to 0.30000000000000004.
+                name: {currency: round(total, 6) for currency, total in sorted(sums.items())}
+                for name, sums in sorted(self.value_by.items())
+            },
+            "identifiers": _by_name(self.identifiers),
             "sent_without": dict(self.sent_without.most_common()),
             "left_out_by": dict(self.left_out_by.most_common()),
             "cleaned": dict(self.cleaned.most_common()),
@@ -185,3 +228,7 @@ class Tally:
             "in_doubt": self.in_doubt,
             "sent_again": self.sent_again,
         }
+
+
+def _by_name(counts: Mapping[str, Counter[str]]) -> dict[str, dict[str, int]]:
+    return {name: dict(counter.most_common()) for name, counter in sorted(counts.items())}

@@ -43,6 +43,12 @@ class PreparedEvent:
         """Event id, the key of deduplication together with the name."""
         return self.event.event.id
 
+    @property
+    def environment(self) -> str:
+        """The environment that it is sent to: the row's own, unless the connection is for ``dev``."""
+        environment: str = self.body["context"]["environment"]
+        return environment
+
 
 @dataclass(frozen=True, slots=True)
 class InvalidLead:
@@ -62,11 +68,13 @@ class SkippedLead:
     """A lead that is not to be sent.
 
     :param why: short name of the reason, counted.
+    :param lead_id: as far as the row tells it.
     """
 
     why: str
     stage: str | None = field(default=None, repr=False)
     name: str | None = field(default=None, repr=False)
+    lead_id: str | None = field(default=None, repr=False)
 
 
 Prepared = PreparedEvent | InvalidLead | SkippedLead

@@ -6,11 +6,15 @@ import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
+from airflow_reshape.delivery.checkpoint.checkpoint import Checkpoint, StateStore
+from airflow_reshape.delivery.checkpoint.keys import RowKeys
+from airflow_reshape.delivery.halt import Halt, Stop
 from airflow_reshape.delivery.ledger.claims import SendLedger
 from airflow_reshape.delivery.outcome import Kind
+from airflow_reshape.delivery.records import KeptFailures, Records
 from airflow_reshape.delivery.report import CURES, report
 from airflow_reshape.delivery.retry import RetryPolicy
-from airflow_reshape.delivery.sender import Halt, Sender, Stop
+from airflow_reshape.delivery.sender import Sender
 from airflow_reshape.delivery.transport import AiohttpTransport, TransportUnusable
 from airflow_reshape.events.prepared import Prepared
 from airflow_reshape.exceptions import (
@@ -18,8 +22,10 @@ from airflow_reshape.exceptions import (
     ReshapeCredentialsError,
     ReshapeError,
     ReshapeFailedLeadsError,
+    ReshapeFailuresNotKeptError,
     ReshapeLedgerError,
     ReshapeStoppedError,
+    ReshapeTooManyEventsError,
     ReshapeUnavailableError,
 )
 from airflow_reshape.hooks.plan import SendPlan
@@ -30,7 +36,13 @@ HALT_ERRORS: dict[Stop, tuple[type[ReshapeError], str]] = {
     Stop.CONFIGURATION: (ReshapeConfigurationError, "the connection is wrong"),
     Stop.OUTAGE: (ReshapeUnavailableError, "Reshape is not available; a retry sends what is left"),
     Stop.LEDGER: (ReshapeLedgerError, "the ledger cannot go on; a retry sends what is left"),
+    Stop.LEDGER_UNUSABLE: (ReshapeConfigurationError, "the ledger cannot be used"),
     Stop.CLAIMED_ELSEWHERE: (ReshapeLedgerError, "a retry looks again"),
+    Stop.FAILURES_NOT_KEPT: (ReshapeFailuresNotKeptError, "failed leads cannot be kept at failures_path"),
+    Stop.TOO_MANY_EVENTS: (
+        ReshapeTooManyEventsError,
+        "narrow the source, mark what is old as known with baseline=True, or raise max_events",
+    ),
     Stop.REQUESTED: (ReshapeStoppedError, "stopped; a retry sends what is left"),
 }
 
@@ -55,6 +67,9 @@ class LeadSend:
     :param prepare: makes events of rows. Default: as the plan says.
     :param retry: when to try again. Default: patient, as a task can be.
     :param ledger: knows what was sent before. Default: nothing is known.
+    :param state_store: keeps how far the tries of the task came; unused with a ledger. Default: nothing does.
+    :param failures: keeps the rows of failed leads. Default: nothing does.
+    :param holds: with ``max_events``, nothing is sent before all events are counted. Default True.
     """
 
     def __init__(
@@ -65,21 +80,33 @@ class LeadSend:
         prepare: Callable[[object], Prepared] | None = None,
         retry: RetryPolicy | None = None,
         ledger: SendLedger | None = None,
+        state_store: StateStore | None = None,
+        failures: KeptFailures | None = None,
+        holds: bool = True,
     ) -> None:
         self._settings = settings
         self._plan = plan
         self._log = log
         self._guards = plan.guards()
         self._tally = plan.tally()
+        self._prepare = prepare or plan.builder(settings)
+        self._checkpoint: Checkpoint | None = None
+        if state_store is not None and plan.resume and ledger is None and not plan.validate_only:
+            destination = f"{settings.destination.script_id}:{settings.environment}"
+            keys = RowKeys(settings.destination.token, destination, self._guards)
+            self._checkpoint = Checkpoint(state_store, keys, self._guards.failing, lambda line: log.info("%s", line))
         self._sender = Sender(
             transport=AiohttpTransport(settings.destination, plan.concurrency),
-            prepare=prepare or plan.builder(settings),
+            prepare=self._prepare,
             guards=self._guards,
             tally=self._tally,
             concurrency=plan.concurrency,
             retry=retry,
             # Nothing is written of what is not sent.
-            ledger=None if plan.validate_only else ledger,
+            records=None if plan.validate_only else Records(ledger, self._checkpoint, failures),
+            max_events=None if plan.validate_only else plan.max_events,
+            holds=holds,
+            pulse=self._checkpoint.pulse if self._checkpoint else lambda: None,
         )
 
     def run(self, chunks: Iterable[Sequence[object]]) -> dict[str, Any]:
@@ -90,13 +117,22 @@ class LeadSend:
         :raises ReshapeError: see the classes; its ``summary`` holds the counts.
         """
         try:
+            if self._checkpoint is not None:
+                chunks = self._checkpoint.resume(chunks, self._prepare)
             result = self._sender.send(chunks)
         except TransportUnusable as error:
             raise ReshapeConfigurationError(f"the connection is wrong: {error}", self.summary()) from None
         except BaseException:
+            if self._checkpoint is not None:
+                self._checkpoint.save()
             with contextlib.suppress(Exception):  # what ends the task is already on its way
                 self._report(0.0)
             raise
+        if self._checkpoint is not None:
+            if result.halt is None and result.source_error is None:
+                self._checkpoint.end(failures=self._failed())
+            else:
+                self._checkpoint.save()
         self._report(result.seconds)
         if result.halt is not None:
             raise self._halted(result.halt) from result.source_error
@@ -113,6 +149,7 @@ class LeadSend:
         """The counts up to now, without personal data."""
         return {
             **self._tally.summary(),
+            **({"over_tries": over_tries} if (over_tries := self._over_tries()) else {}),
             "environment": self._settings.environment,
             "validate_only": self._plan.validate_only,
         }
@@ -124,8 +161,19 @@ class LeadSend:
             validate_only=self._plan.validate_only,
             seconds=seconds,
         )
+        if over_tries := self._over_tries():
+            tries, delivered, requests = (over_tries.get(name, 0) for name in ("tries", "delivered", "requests"))
+            text += f"\n  over {tries:,} tries: {delivered:,} delivered, {requests:,} requests"
         for line in text.splitlines():
             self._log.info("%s", line)
+
+    def _over_tries(self) -> dict[str, int]:
+        return self._checkpoint.over_tries() if self._checkpoint else {}
+
+    def _failed(self) -> int:
+        """Leads that failed, also in earlier tries."""
+        remembered = self._checkpoint.remembered_failures() if self._checkpoint else 0
+        return self._tally.failures(self._guards.failing) + remembered
 
     def _halted(self, halt: Halt) -> ReshapeError:
         error, what = HALT_ERRORS[halt.stop]
@@ -133,12 +181,14 @@ class LeadSend:
         return error(f"{what}: {halt.why} ({unsent:,} leads read are unsent)", self.summary())
 
     def _check_failures(self) -> None:
-        failures = self._tally.failures(self._guards.failing)
+        failures = self._failed()
         if self._plan.validate_only or self._plan.allows(failures, self._tally.read):
             if failures:
                 self._log.warning("%s of %s leads failed; see above", f"{failures:,}", f"{self._tally.read:,}")
             return
+        remembered = self._checkpoint.remembered_failures() if self._checkpoint else 0
         reasons = {
+            **({"failed in an earlier try": remembered} if remembered else {}),
             **self._tally.invalid_by,
             **self._tally.rejected_by,
             **{CURES.get(why, why): n for why, n in self._tally.skipped_by.items() if why in self._guards.failing},

@@ -6,8 +6,10 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from airflow_reshape.delivery.ledger.ledger import Digests, Ledger
-from airflow_reshape.delivery.ledger.store import CLOCKS, LedgerStore, SenderIdentity
+from airflow_reshape.delivery.ledger.databases import CLOCKS
+from airflow_reshape.delivery.ledger.digests import Digests
+from airflow_reshape.delivery.ledger.ledger import Ledger
+from airflow_reshape.delivery.ledger.store import LedgerStore, SenderIdentity
 from airflow_reshape.exceptions import ReshapeConfigurationError
 from airflow_reshape.hooks.connections import connection
 from airflow_reshape.hooks.plan import SendPlan
@@ -33,17 +35,24 @@ def ledger_engine(conn_id: str, stored: Any) -> Engine:
     return engine
 
 
-def open_ledger(settings: ReshapeSettings, plan: SendPlan, identity: SenderIdentity) -> Ledger | None:
-    """The ledger that a plan names, or None. Nothing is connected yet.
+def ledger_digests(settings: ReshapeSettings) -> Digests:
+    """The digests of a connection, keyed with its ``ledger_key``, else with its access token.
 
-    Digests are keyed with the access token: they tell whether something changed, and nobody without the token can
-    try values against them.
+    They tell whether something changed, and nobody without the key can try values against them.
     """
+    from airflow.providers.common.compat.sdk import mask_secret
+
+    if settings.ledger_key:
+        mask_secret(settings.ledger_key)  # by its name Airflow would not take it for a secret
+    return Digests(settings.ledger_key or settings.destination.token)
+
+
+def open_ledger(settings: ReshapeSettings, plan: SendPlan, identity: SenderIdentity) -> Ledger | None:
+    """The ledger that a plan names, or None. Nothing is connected yet."""
     if not plan.ledger_conn_id:
         return None
     engine = ledger_engine(plan.ledger_conn_id, connection(plan.ledger_conn_id))
     destination = f"{settings.destination.script_id}:{settings.environment}"
-    digests = Digests(settings.destination.token)
-    return Ledger(
-        LedgerStore(engine, destination, identity, digests.version), destination, digests, baseline=plan.baseline
-    )
+    digests = ledger_digests(settings)
+    store = LedgerStore(engine, destination, identity, digests.version, retention=plan.ledger_retention)
+    return Ledger(store, destination, digests, baseline=plan.baseline)

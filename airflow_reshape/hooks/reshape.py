@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import BaseHook
 
+from airflow_reshape.delivery.checkpoint.checkpoint import StateStore
 from airflow_reshape.delivery.ledger.store import SenderIdentity
 from airflow_reshape.delivery.outcome import Kind
 from airflow_reshape.delivery.retry import RetryPolicy
@@ -16,6 +17,7 @@ from airflow_reshape.exceptions import ReshapeError, ReshapeFailedLeadsError
 from airflow_reshape.get_provider_info import get_provider_info
 from airflow_reshape.hooks.chunks import chunked
 from airflow_reshape.hooks.connections import connection
+from airflow_reshape.hooks.failures import open_failures
 from airflow_reshape.hooks.lead_send import LeadSend
 from airflow_reshape.hooks.ledger import open_ledger
 from airflow_reshape.hooks.plan import SendPlan
@@ -56,14 +58,31 @@ class ReshapeHook(BaseHook):
         """The resolved connection; requests are made by :meth:`send_event` and :meth:`send_events`."""
         return self.settings
 
-    def lead_send(self, plan: SendPlan, identity: SenderIdentity | None = None) -> LeadSend:
+    def lead_send(
+        self,
+        plan: SendPlan,
+        identity: SenderIdentity | None = None,
+        state_store: StateStore | None = None,
+        holds: bool = True,
+    ) -> LeadSend:
         """A send that has not begun, for callers that need to stop it.
 
         :param plan: what is sent, and how.
         :param identity: the task's try, for the ledger. Default: nobody.
+        :param state_store: keeps how far the tries of a task came, as Airflow's ``task_state_store``; unused with a
+            ledger. Default: nothing does.
+        :param holds: with ``max_events``, nothing is sent before all events are counted. Default True.
         """
-        ledger = open_ledger(self.settings, plan, identity or SenderIdentity())
-        return LeadSend(self.settings, plan, self.log, ledger=ledger)
+        identity = identity or SenderIdentity()
+        return LeadSend(
+            self.settings,
+            plan,
+            self.log,
+            ledger=open_ledger(self.settings, plan, identity),
+            state_store=state_store,
+            failures=open_failures(plan, self.settings, identity, plan.guards().failing),
+            holds=holds,
+        )
 
     def send_events(self, leads: Any, **options: Any) -> dict[str, Any]:
         """Send leads: mapped, guarded, concurrently, in order per lead, each with one outcome.
@@ -113,14 +132,14 @@ class ReshapeHook(BaseHook):
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
         """The extra fields of the connection form (Airflow 3.1; later ones read the provider's info)."""
-        from wtforms import BooleanField, IntegerField, StringField  # type: ignore[import-untyped]
+        from wtforms import BooleanField, IntegerField, PasswordField, StringField  # type: ignore[import-untyped]
         from wtforms.validators import Optional, any_of  # type: ignore[import-untyped]
 
-        fields = {"boolean": BooleanField, "number": IntegerField}
+        fields = {"boolean": BooleanField, "number": IntegerField, "password": PasswordField}
 
         def widget(spec: dict[str, Any]) -> Any:
             schema = spec["schema"]
-            return fields.get(schema["type"][0], StringField)(
+            return fields.get(schema.get("format", schema["type"][0]), StringField)(
                 label=spec["label"],
                 description=spec["description"],
                 default=schema.get("default"),

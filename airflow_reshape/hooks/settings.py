@@ -48,12 +48,14 @@ class ReshapeSettings:
     :param generation: generation of the API.
     :param environment: ``dev`` also when the test route is used.
     :param data_source: for events without one, or None.
+    :param ledger_key: the key of the ledger's digests, or None for the access token; never shown.
     """
 
     destination: Destination
     generation: Generation
     environment: Environment
     data_source: str | None
+    ledger_key: str | None = field(default=None, repr=False)
 
 
 def _one_of(*allowed: str) -> Callable[[Any], str]:
@@ -63,6 +65,12 @@ def _one_of(*allowed: str) -> Callable[[Any], str]:
         return str(value).strip().lower()
 
     return read
+
+
+def _secret(value: Any) -> str | None:
+    if not isinstance(value, str):
+        raise TypeError
+    return value.strip() or None
 
 
 def _timeout(value: Any) -> float:
@@ -113,6 +121,7 @@ EXTRAS: dict[str, _Extra] = {
         None, _proxies, 'must be the URL of an http proxy, or an object such as {"https": "http://proxy:3128"}'
     ),
     "allow_http": _Extra(False, flag, "must be true or false"),
+    "ledger_key": _Extra(None, _secret, "must be text"),
 }
 
 
@@ -183,6 +192,7 @@ def read_settings(connection: AirflowConnection) -> ReshapeSettings:
         generation=generation,
         environment="dev" if extras["test_route"] else extras["environment"],
         data_source=extras["data_source"],
+        ledger_key=extras["ledger_key"],
     )
 
 

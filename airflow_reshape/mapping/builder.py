@@ -113,7 +113,7 @@ class EventBuilder:
                 raise NotSent("stage_unchanged")
             return self._prepared(row, mapped, name, stage, lead_id)
         except NotSent as skipped:
-            return SkippedLead(skipped.why, stage, name)
+            return SkippedLead(skipped.why, stage, name, lead_id)
         except (BadLead, InvalidEvent) as bad:
             return InvalidLead(bad.problems, stage, name, lead_id)
 

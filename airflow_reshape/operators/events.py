@@ -140,7 +140,7 @@ class BaseReshapeOperator(BaseOperator):
             baseline=_flag("baseline", self.baseline),
             failures_path=self.failures_path,
         )
-        self._send = ReshapeHook(self.reshape_conn_id).lead_send(plan, _identity(context))
+        self._send = self._new_send(plan, context)
         try:
             return self._send.run(self.chunks(plan))
         except BaseException:
@@ -149,6 +149,24 @@ class BaseReshapeOperator(BaseOperator):
                 with contextlib.suppress(Exception):
                     context["ti"].xcom_push(key="return_value", value=self._send.summary())
             raise
+
+    def count_leads(self, plan: SendPlan) -> int | None:  # noqa: ARG002  # a query needs it
+        """How many leads there are, at most; None if they cannot be counted before they are read."""
+        return None
+
+    def _new_send(self, plan: SendPlan, context: Context) -> LeadSend:
+        store = context.get("task_state_store")
+        if store is None and plan.resume and plan.ledger_conn_id is None and not plan.validate_only:
+            self.log.info(
+                "Nothing remembers what is sent: a retry sends the leads again, with the same ids. "
+                "Name a ledger (ledger_conn_id), or use Airflow 3.3 or later"
+            )
+        holds = True
+        if plan.max_events is not None and not plan.validate_only:
+            count = self.count_leads(plan)
+            holds = count is None or count > plan.max_events
+        hook = ReshapeHook(self.reshape_conn_id)
+        return hook.lead_send(plan, _identity(context), store, holds)
 
     def on_kill(self) -> None:
         """End the send: requests in flight get 2 seconds, the rest is unsent."""
@@ -175,6 +193,13 @@ class ReshapeSendEventsOperator(BaseReshapeOperator):
     def chunks(self, plan: SendPlan) -> Iterable[Sequence[object]]:  # noqa: ARG002  # a query's columns need it
         """The leads of :attr:`leads`."""
         return chunked(self.leads.value)
+
+    def count_leads(self, plan: SendPlan) -> int | None:  # noqa: ARG002
+        """How many leads a list holds."""
+        leads = self.leads.value
+        if not isinstance(leads, (list, tuple)):
+            return None
+        return sum(len(lead) if isinstance(lead, (list, tuple)) else 1 for lead in leads)
 
 
 class ReshapeLeadQualifiedOperator(ReshapeSendEventsOperator):

@@ -9,6 +9,8 @@ from airflow_reshape.exceptions import ReshapeConfigurationError
 from airflow_reshape.hooks.connections import connection
 from airflow_reshape.hooks.plan import SendPlan
 from airflow_reshape.operators.events import BaseReshapeOperator
+from airflow_reshape.transfers.sql_errors import SqlRefused
+from airflow_reshape.transfers.sql_query import counting
 from airflow_reshape.transfers.sql_stream import SqlStream
 
 if TYPE_CHECKING:
@@ -61,6 +63,15 @@ class SqlToReshapeOperator(BaseReshapeOperator):
         with SqlStream(self._hook(), self.sql, self.parameters) as stream:
             plan.check_columns(stream.columns)
             yield from stream
+
+    def count_leads(self, plan: SendPlan) -> int | None:  # noqa: ARG002
+        """How many rows the query gives; None if the database cannot count them."""
+        try:
+            with SqlStream(self._hook(), counting(self.sql), self.parameters) as stream:
+                return next((int(value) for chunk in stream for row in chunk for value in row.values()), None)
+        except SqlRefused as error:
+            self.log.info("The query's rows cannot be counted (%s): events are held back until all are read", error)
+            return None
 
     def _hook(self) -> DbApiHook:
         from airflow.providers.common.sql.hooks.sql import DbApiHook

@@ -10,6 +10,7 @@ from typing import Any
 
 from airflow_reshape.delivery.guards import Guards
 from airflow_reshape.delivery.outcome import Kind, Outcome
+from airflow_reshape.delivery.records import Records
 from airflow_reshape.delivery.retry import RetryPolicy
 from airflow_reshape.delivery.sender import Sender, SendResult
 from airflow_reshape.delivery.tally import Tally
@@ -73,7 +74,9 @@ def destination(url: str, generation: Generation = "standard", **fields: Any) ->
 
 
 def sender(transport: Transport, **options: Any) -> tuple[Sender, KeepingTally]:
-    """A sender with tiny pauses, and its tally."""
+    """A sender with tiny pauses, and its tally; ``ledger`` may be given instead of ``records``."""
+    if "ledger" in options:
+        options["records"] = Records(options.pop("ledger"))
     tally = KeepingTally()
     generation: Generation = options.pop("generation", "standard")
     prepare: Callable[[object], Prepared] = options.pop("prepare", builder(generation))

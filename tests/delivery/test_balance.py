@@ -13,9 +13,9 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from airflow_reshape.delivery.halt import Stop
 from airflow_reshape.delivery.outcome import Kind
 from airflow_reshape.delivery.retry import RetryPolicy
-from airflow_reshape.delivery.sender import Stop
 from airflow_reshape.delivery.transport import Answer, TransportFailure
 from airflow_reshape.events.rules import Rules
 from airflow_reshape.mapping import EventBuilder, FieldMap, Steering

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_reshape.delivery.guards import CLOCKS_MAY_DIFFER, GUARDS, Guards, stopped_by
+from airflow_reshape.delivery.ledger.claims import Claim
 from airflow_reshape.delivery.outcome import Kind
 from airflow_reshape.events.prepared import PreparedEvent
 from tests.delivery.leads import builder, lead, send
@@ -86,17 +87,20 @@ def test_the_consent_is_read_on_both_generations_and_sent_on_one() -> None:
         assert ("consent" in event.body) is sent
 
 
+ALWAYS_FAILING = {"in_future", "unknown_stage", "rejected_in_this_run"}
+
+
 @pytest.mark.parametrize(
     ("guards", "failing"),
     [
-        (Guards(), {"too_old", "in_future", "unknown_stage"}),
-        (Guards(max_age_is_chosen=True), {"in_future", "unknown_stage"}),
-        (Guards(validate_only=True, require_identifier=True), {"too_old", "in_future", "unknown_stage"}),
+        (Guards(), {"too_old", *ALWAYS_FAILING}),
+        (Guards(max_age_is_chosen=True), ALWAYS_FAILING),
+        (Guards(validate_only=True, require_identifier=True), {"too_old", *ALWAYS_FAILING}),
     ],
 )
 def test_which_count_as_failures(guards: Guards, failing: set[str]) -> None:
     assert guards.failing == failing
-    assert failing <= {*GUARDS, "unknown_stage"}
+    assert failing <= {*GUARDS, "unknown_stage", Claim.REJECTED_THIS_RUN.value}
 
 
 def test_what_a_guard_stops_is_not_sent() -> None:

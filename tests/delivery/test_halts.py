@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
+from airflow_reshape.delivery.halt import Stop
 from airflow_reshape.delivery.outcome import Kind
-from airflow_reshape.delivery.sender import Stop
 from airflow_reshape.events.rules import GENERATIONS, Generation
 from airflow_reshape.sandbox.testing import running_sandbox
 from tests.delivery.leads import TOKEN, destination, lead, leads, send

@@ -16,9 +16,10 @@ from typing import Any, Self
 
 import pytest
 
+from airflow_reshape.delivery.halt import Stop
 from airflow_reshape.delivery.inbox import CHUNKS_AHEAD
 from airflow_reshape.delivery.outcome import Kind, Outcome
-from airflow_reshape.delivery.sender import DRAIN_SECONDS, Sender, Stop, UnexpectedError
+from airflow_reshape.delivery.sender import DRAIN_SECONDS, Sender, UnexpectedError
 from airflow_reshape.delivery.transport import AiohttpTransport, Answer, TransportFailure
 from airflow_reshape.events.prepared import Prepared
 from tests.delivery.interrupted_task import FOR_THE_END, FOR_THE_SERVER, IN_THE_SOURCE, TIMES

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_reshape.delivery.sender import Stop
+from airflow_reshape.delivery.halt import Stop
 from airflow_reshape.delivery.transport import (
     LARGEST_ANSWER,
     AiohttpTransport,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_reshape.delivery.sender import Stop
+from airflow_reshape.delivery.halt import Stop
 from airflow_reshape.delivery.transport import Answer
 from airflow_reshape.delivery.verdict import FAILURE_TABLE, Action, judge, judge_failure
 from airflow_reshape.events.rules import GENERATIONS, Generation

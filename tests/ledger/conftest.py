@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
+from airflow_reshape.delivery.ledger.tables import metadata
+from airflow_reshape.delivery.ledger.views import DAILY, OPEN_PROBLEMS, TIMELINE
 from airflow_reshape.sandbox.testing import RunningSandbox, running_sandbox
 from tests.databases import DatabaseServer, mariadb_server, postgres_server
 
@@ -37,8 +39,9 @@ def ledger_connection(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     server: DatabaseServer = request.getfixturevalue(fixture)
     engine = create_engine(sqlalchemy_url(server))
     with engine.begin() as connection:
-        for table in ("reshape_event", "reshape_sender", "reshape_schema"):
-            connection.execute(text(f"DROP TABLE IF EXISTS {table}"))
+        for view in (TIMELINE, DAILY, OPEN_PROBLEMS):
+            connection.execute(text(f"DROP VIEW IF EXISTS {view}"))
+        metadata.drop_all(connection)
     engine.dispose()
     return server.airflow_connection()
 

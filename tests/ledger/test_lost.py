@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from airflow_reshape.delivery.halt import Stop
 from airflow_reshape.delivery.ledger.claims import Claim, LedgerLostError, NoLedger
 from airflow_reshape.delivery.outcome import Kind
-from airflow_reshape.delivery.sender import Stop
+from airflow_reshape.delivery.records import Records
 from airflow_reshape.events.prepared import InvalidLead, PreparedEvent
 from airflow_reshape.events.rules import Rules
 from airflow_reshape.mapping import EventBuilder, FieldMap, Steering
@@ -33,7 +34,7 @@ class FailingLedger(NoLedger):
         self._answer("claim")
         return await super().claim(events)
 
-    async def knows_invalid(self, row: object, lead: InvalidLead) -> bool:
+    async def knows_invalid(self, row: object, lead: InvalidLead) -> Claim | None:
         self._answer("invalid")
         return await super().knows_invalid(row, lead)
 
@@ -49,7 +50,7 @@ def test_every_lead_keeps_its_outcome(claims: int, invalids: int) -> None:
             sandbox.event_url("standard"),
             rows,
             prepare=EventBuilder(FieldMap(), steering, Rules()),
-            ledger=FailingLedger(claims, invalids),
+            records=Records(FailingLedger(claims, invalids)),
         )
     assert sent.result.halt is not None
     assert sent.result.halt.stop is Stop.LEDGER

@@ -65,6 +65,20 @@ def test_what_reshape_rejects_is_not_tried_again_until_it_changes(sandbox: Runni
     assert send(rows)["delivered"] == 1
 
 
+@pytest.mark.parametrize("column", ["email", "phone"])
+def test_whatever_is_mended_of_a_rejected_lead_it_is_tried_again(sandbox: RunningSandbox, column: str) -> None:
+    sandbox.set_faults(ids=["3:qualified"], statuses={"422": 1.0})
+    with pytest.raises(ReshapeFailedLeadsError):
+        send(leads(0, 6))
+    sandbox.clear_faults()
+    rows = [dict(reversed(lead.items())) for lead in leads(0, 6)]
+    assert send(rows)["skipped_by"] == {"already_sent": 5, "still_rejected": 1}
+    rows[3][column] = {"email": "mended@example.com", "phone": "+40722999999"}[column]
+    rows[4][column] = {"email": "moved@example.com", "phone": "+40722888888"}[column]
+    summary = send(rows)
+    assert (summary["delivered"], summary["skipped_by"]) == (1, {"already_sent": 5})
+
+
 def test_a_changed_lead_is_told_and_not_sent_again(sandbox: RunningSandbox) -> None:
     send(leads(0, 5))
     rows = leads(0, 5)
@@ -82,6 +96,13 @@ def test_two_rows_with_one_key_are_one_event(sandbox: RunningSandbox) -> None:
 def test_dev_says_nothing_of_prod(sandbox: RunningSandbox) -> None:
     assert send(leads(0, 5), "reshape_dev")["delivered"] == 5
     assert send(leads(0, 5))["delivered"] == 5
+
+
+def test_a_row_that_is_dev_says_nothing_of_prod(sandbox: RunningSandbox) -> None:
+    rows = leads(0, 5)
+    assert send([row | {"context.environment": "dev"} for row in rows])["delivered"] == 5
+    assert send(rows)["delivered"] == 5
+    assert send(rows)["skipped_by"] == {"already_sent": 5}
 
 
 def test_baseline_sends_nothing_and_the_next_run_only_what_is_new(sandbox: RunningSandbox) -> None:
@@ -157,7 +178,7 @@ def test_a_ledger_lost_midway_stops_claiming_and_tells_the_balance(
 
         def source() -> Any:
             yield from leads(0, 400)
-            for _ in range(1000):
+            for _ in range(20_000):
                 if sandbox.summary()["taken"] >= 100:
                     break
             server.crash()

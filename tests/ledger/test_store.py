@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from airflow_reshape.delivery.ledger.claims import TAKEN, Claim
-from airflow_reshape.delivery.ledger.ledger import event_key
+from airflow_reshape.delivery.ledger.digests import event_key
 from airflow_reshape.delivery.ledger.store import (
     Entry,
     LedgerSchemaError,
@@ -19,7 +19,7 @@ from airflow_reshape.delivery.ledger.store import (
     Settlement,
     State,
 )
-from airflow_reshape.delivery.ledger.tables import events, schema
+from airflow_reshape.delivery.ledger.tables import LEAD_ID_LENGTH, events, schema
 from tests.ledger.conftest import NewEngine
 
 
@@ -27,8 +27,9 @@ def key(name: str) -> str:
     return event_key("SCRIPT01:prod", "lead_qualified", name)
 
 
-def entry(name: str, digest: str = "same", state: State = State.CLAIMED) -> Entry:
-    return Entry(key(name), "lead_qualified", name, f"lead of {name}", digest, "event.id user.email", state=state)
+def entry(name: str, digest: str = "same", state: State = State.CLAIMED, body: str | None = None) -> Entry:
+    fields = "event.id user.email"
+    return Entry(key(name), "lead_qualified", name, f"lead of {name}", digest, fields, state=state, body_digest=body)
 
 
 class Senders:
@@ -84,6 +85,18 @@ def test_what_is_rejected_is_tried_again_once_it_changed(sender: Senders) -> Non
     assert answer(store, entry("a", digest="mended")) == [Claim.OWNED]
 
 
+def test_any_change_of_the_body_mends_a_rejected_event_and_only_the_digest_counts_as_changed(sender: Senders) -> None:
+    store = sender()
+    answer(store, entry("bad", body="one"), entry("good", body="one"))
+    settle(store, "bad", State.REJECTED)
+    settle(store, "good", State.DELIVERED)
+    assert answer(store, entry("bad", body="one"), entry("good", body="two")) == [
+        Claim.STILL_REJECTED,
+        Claim.ALREADY_SENT,
+    ]
+    assert answer(store, entry("bad", body="two")) == [Claim.OWNED]
+
+
 def test_what_is_released_is_free(sender: Senders) -> None:
     first = sender("one")
     answer(first, entry("a"))
@@ -133,10 +146,36 @@ def test_case_makes_another_event_whatever_the_collation(sender: Senders) -> Non
 
 
 def test_odd_ids_are_kept(sender: Senders, new_engine: NewEngine) -> None:
-    odd = "Żółć 🚀 \u0000' \"; --".replace("\u0000", "")
+    odd = "Żółć 🚀 ' \"; --"
     answer(sender(), entry(odd))
     with new_engine().connect() as connection:
         assert connection.scalars(select(events.c.event_id)).all() == [odd]
+
+
+def test_ids_that_a_database_refuses_are_written_as_it_can(sender: Senders, new_engine: NewEngine) -> None:
+    store = sender()
+    assert answer(store, entry("a\u0000b"), entry("half \ud83d"), entry("x" * 1000)) == [Claim.OWNED] * 3
+    assert store.settle([Settlement(key("x" * 1000), State.REJECTED, 1, 400, "why " * 200)]) == set()
+    with new_engine().connect() as connection:
+        written = {row.event_id: row.lead_id for row in connection.execute(select(events))}
+    assert written["a\ufffdb"] == "lead of a\ufffdb"
+    assert len(written["x" * 1000] or "") == LEAD_ID_LENGTH
+
+
+def test_settlements_of_all_kinds_in_one_batch(sender: Senders, new_engine: NewEngine) -> None:
+    store = sender()
+    names = [f"{n:02d}" for n in range(40)]
+    answer(store, *map(entry, names))
+    made = [
+        Settlement(key(name), (State.DELIVERED, State.REJECTED, State.RELEASED)[n % 3], n % 4, (200, 422, None)[n % 3])
+        for n, name in enumerate(names)
+    ]
+    assert store.settle(made) == set()
+    assert store.settle(made) == set()  # written, and the answer was lost on the way
+    columns = (events.c.key, events.c.state, events.c.attempts, events.c.http_status)
+    with new_engine().connect() as connection:
+        written = {tuple(row) for row in connection.execute(select(*columns))}
+    assert written == {(each.key, each.state.value, each.attempts, each.http_status) for each in made}
 
 
 def test_tables_of_another_version_are_refused(sender: Senders, new_engine: NewEngine) -> None:

@@ -16,6 +16,7 @@ from airflow_reshape.operators.events import (
     ReshapeSendEventsOperator,
 )
 from airflow_reshape.sandbox.testing import RunningSandbox
+from tests.checkpoint.stores import Store
 
 LEAD = {"lead_id": 7, "email": "Ana@Example.com", "phone": "0722 123 456", "currency": "eur", "value": "12.50"}
 
@@ -137,3 +138,38 @@ def test_on_kill_before_and_after_a_send_does_no_harm(sandbox: RunningSandbox, t
     send(operator, ti)
     operator.on_kill()
     assert len(sandbox.received()) == 1
+
+
+NOTICE = "Nothing remembers what is sent"
+
+
+@pytest.mark.parametrize(
+    ("options", "context", "told"),
+    [
+        ({}, {}, True),
+        ({"resume": False}, {}, False),
+        ({"validate_only": True}, {}, False),
+        ({}, {"task_state_store": Store()}, False),
+    ],
+)
+def test_an_older_airflow_is_told_what_is_missing(
+    sandbox: RunningSandbox, ti: Any, capsys: Any, options: dict[str, Any], context: dict[str, Any], told: bool
+) -> None:
+    operator: Any = ReshapeLeadQualifiedOperator(task_id="t", leads=[LEAD], default_region="RO", **options)
+    operator.execute({"ti": ti, **context})
+    assert (NOTICE in capsys.readouterr().out) is told
+
+
+def test_a_cleared_task_sends_the_mended_lead_only(sandbox: RunningSandbox, ti: Any) -> None:
+    context: Any = {"ti": ti, "task_state_store": Store()}
+    leads = [{"lead_id": n, "currency": "EUR", "value": 1} for n in range(20)]
+    leads[7]["currency"] = "euros"
+    for _ in range(2):
+        with pytest.raises(ReshapeFailedLeadsError):
+            ReshapeLeadQualifiedOperator(task_id="t", leads=leads).execute(context)
+    sandbox.clear()
+    leads[7]["currency"] = "EUR"
+    summary = ReshapeLeadQualifiedOperator(task_id="t", leads=leads).execute(context)
+    (event,) = sandbox.received()
+    assert event["id"] == "7:qualified"
+    assert summary["over_tries"] == {"tries": 3, "delivered": 20, "requests": 20}

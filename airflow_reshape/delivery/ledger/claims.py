@@ -20,6 +20,13 @@ class Claim(StrEnum):
     CHANGED = "changed"
     """Already sent, with another value, currency or reason."""
     STILL_REJECTED = "still_rejected"
+    """Rejected in another run, and the same body now."""
+    REJECTED_THIS_RUN = "rejected_in_this_run"
+    """Rejected by an earlier try of the same task in the same run, and the same body now: it is still a failure."""
+    STILL_INVALID = "still_invalid"
+    """The same row was found invalid in another run."""
+    FORGOTTEN = "forgotten"
+    """The lead asked to be forgotten: it is never sent again."""
     BASELINE = "baseline"
     """Known from now on, without being sent."""
     BUSY = "busy"
@@ -36,6 +43,10 @@ class LedgerLostError(Exception):
     """
 
 
+class LedgerUnusableError(LedgerLostError):
+    """The ledger cannot be used as things are set up: trying again does not help. The text says what to do."""
+
+
 class SendLedger(Protocol):
     """The ledger of one send, used from its event loop."""
 
@@ -43,6 +54,7 @@ class SendLedger(Protocol):
         """Sign in.
 
         :param on_lost: called once, with the cause, when the ledger cannot go on.
+        :raises LedgerUnusableError: another version wrote the tables, or leads were forgotten with another key.
         :raises LedgerLostError: the database cannot be used.
         """
         ...
@@ -54,9 +66,11 @@ class SendLedger(Protocol):
         """
         ...
 
-    async def knows_invalid(self, row: object, lead: InvalidLead) -> bool:
-        """Whether the very same row was found invalid before; it is remembered from now on.
+    async def knows_invalid(self, row: object, lead: InvalidLead) -> Claim | None:
+        """What is known of a row that is invalid; it is remembered from now on.
 
+        :returns: ``STILL_INVALID``: another run found the very same row invalid; ``FORGOTTEN``; or None: it is a
+            failure.
         :raises LedgerLostError: the database does not answer.
         """
         ...
@@ -84,9 +98,9 @@ class NoLedger:
         """All are owned."""
         return [Claim.OWNED] * len(events)
 
-    async def knows_invalid(self, row: object, lead: InvalidLead) -> bool:  # noqa: ARG002
+    async def knows_invalid(self, row: object, lead: InvalidLead) -> Claim | None:  # noqa: ARG002
         """Nothing is known."""
-        return False
+        return None
 
     def settle(self, outcome: Outcome) -> None:
         """Nothing is kept."""

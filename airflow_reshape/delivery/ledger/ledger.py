@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import hmac
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,10 +17,14 @@ from typing import Any, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from airflow_reshape.delivery.ledger.claims import TAKEN, Claim, LedgerLostError
-from airflow_reshape.delivery.ledger.store import LEASE, Entry, LedgerSchemaError, LedgerStore, Settlement, State
+from airflow_reshape.delivery.ledger.claims import TAKEN, Claim, LedgerLostError, LedgerUnusableError
+from airflow_reshape.delivery.ledger.digests import Digests, destination_of, key_of
+from airflow_reshape.delivery.ledger.opening import LedgerSchemaError
+from airflow_reshape.delivery.ledger.store import LEASE, Entry, LedgerStore, Settlement, State
 from airflow_reshape.delivery.outcome import Kind, Outcome
 from airflow_reshape.events.prepared import InvalidLead, PreparedEvent
+
+log = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 0.2
 MOST_SETTLED_AT_ONCE = 500
@@ -39,37 +42,11 @@ STATES = {
 }
 
 
-def event_key(destination: str, name: str, event_id: str) -> str:
-    """The key of an event: name and id, at one destination."""
-    return hashlib.sha256("\x00".join((destination, name, event_id)).encode()).hexdigest()
-
-
-class Digests:
-    """Keyed digests, which tell whether something changed and not what it is.
-
-    :param secret: the key; from the connection.
-    """
-
-    def __init__(self, secret: str) -> None:
-        self._key = hashlib.sha256(b"airflow-reshape digest\x00" + secret.encode()).digest()
-        self.version = hashlib.sha256(self._key).hexdigest()[:12]
-
-    def of(self, *parts: Any) -> str:
-        """The digest of values."""
-        return hmac.new(self._key, repr(parts).encode(), hashlib.sha256).hexdigest()
-
-    def of_event(self, event: PreparedEvent) -> str:
-        """The digest of what would make it another event: value, currency and reason."""
-        details = event.body["event"]
-        reason = details.get("properties", {}).get("disqualification_reason")
-        return self.of(details.get("value"), details.get("currency"), reason)
-
-
 class Ledger:
     """The ledger of one send; see :class:`~airflow_reshape.delivery.ledger.claims.SendLedger`.
 
     :param store: reads and writes.
-    :param destination: part of every key.
+    :param destination: script id and environment of the connection.
     :param digests: makes the digests.
     :param baseline: events are remembered as known, and not sent.
     """
@@ -77,6 +54,7 @@ class Ledger:
     def __init__(self, store: LedgerStore, destination: str, digests: Digests, baseline: bool = False) -> None:
         self._store = store
         self._destination = destination
+        self._script_id = destination.partition(":")[0]
         self._digests = digests
         self._state = State.BASELINE if baseline else State.CLAIMED
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="reshape-ledger")
@@ -96,34 +74,49 @@ class Ledger:
         self._writer = asyncio.create_task(self._write())
 
     async def claim(self, events: Sequence[PreparedEvent]) -> list[Claim]:
-        """Claim events; those without an id cannot be told apart, and are always owned."""
+        """Claim events; those without an id cannot be told apart, and are owned unless the lead was forgotten."""
         if not events:
             return []
         keys = [self._key(event) for event in events]
         entries: dict[str, Entry] = {}
-        for event, key in zip(events, keys, strict=True):
-            if key is not None:
+        without_id: dict[int, set[str]] = {}
+        for number, (event, key) in enumerate(zip(events, keys, strict=True)):
+            if key is None:
+                without_id[number] = self._tombstones_of(event)
+            else:
                 entries.setdefault(key, self._entry(event, key))
         claims = await self._guarded(lambda: self._store.claim(list(entries.values())))
+        gone = await self._guarded(lambda: self._store.forgotten(set().union(*without_id.values())))
         if self._state is State.CLAIMED:
             self._claimed.update(key for key, claim in claims.items() if claim in TAKEN)
         given: list[Claim] = []
         seen: set[str] = set()
-        for key in keys:
-            # The second of two rows with one key waits for what becomes of the first.
-            claim = Claim.OWNED if key is None else Claim.BUSY if key in seen else claims[key]
+        for number, key in enumerate(keys):
+            if key is None:
+                claim = Claim.OWNED if gone.isdisjoint(without_id[number]) else Claim.FORGOTTEN
+            else:
+                # The second of two rows with one key waits for what becomes of the first.
+                claim = Claim.BUSY if key in seen else claims[key]
             given.append(Claim.BASELINE if self._state is State.BASELINE and claim in TAKEN else claim)
             if key is not None:
                 seen.add(key)
         return given
 
-    async def knows_invalid(self, row: object, lead: InvalidLead) -> bool:
-        """Whether the very same row had the very same problems before."""
-        content = sorted((str(k), repr(v)) for k, v in row.items()) if isinstance(row, Mapping) else repr(row)
-        key = self._digests.of(self._destination, "invalid", content, [tuple(p) for p in lead.problems])
-        entry = Entry(key, lead.name, None, None, key, state=State.INVALID)
+    async def knows_invalid(self, row: object, lead: InvalidLead) -> Claim | None:
+        """What is known of the very same row with the very same problems."""
+        key = self._digests.of_invalid(self._destination, row, lead)
+        entry = Entry(
+            key=key,
+            event_name=lead.name,
+            event_id=None,
+            lead_id=lead.lead_id,
+            digest=key,
+            state=State.INVALID,
+            reason="; ".join(map(str, lead.problems)),
+            tombstones=self._tombstones(lead.lead_id),
+        )
         claims = await self._guarded(lambda: self._store.claim([entry]))
-        return claims[key] not in TAKEN
+        return claims[key] if claims[key] in (Claim.STILL_INVALID, Claim.FORGOTTEN) else None
 
     def settle(self, outcome: Outcome) -> None:
         """Note what became of a claimed event; it is written soon."""
@@ -149,12 +142,22 @@ class Ledger:
             if self._lost is not None:
                 raise LedgerLostError(self._lost)
             await self._guarded(lambda: self._store.close(summary))
+            if not summary.get(Kind.UNSENT.value):  # a send that was stopped has no time
+                await self._purge()
         finally:
             self._thread.submit(self._store.dispose)
             self._thread.shutdown(wait=False)
 
+    async def _purge(self) -> None:
+        """Remove old rows. Everything is settled: what goes wrong here is no failure of the send."""
+        try:
+            if removed := await self._call(self._store.purge):
+                log.info("removed %s old events from the ledger", f"{removed:,}")
+        except SQLAlchemyError as error:
+            log.warning("old events could not be removed from the ledger: %s", _told(error))
+
     def _key(self, event: PreparedEvent) -> str | None:
-        return None if event.id is None else event_key(self._destination, event.name, event.id)
+        return key_of(self._script_id, event)
 
     def _entry(self, event: PreparedEvent, key: str) -> Entry:
         fields = sorted(
@@ -169,7 +172,17 @@ class Ledger:
             fields=" ".join(fields),
             occurred_at=event.occurred_at,
             state=self._state,
+            destination=destination_of(self._script_id, event),
+            body_digest=self._digests.of_body(event),
+            tombstones=self._tombstones_of(event),
         )
+
+    def _tombstones_of(self, event: PreparedEvent) -> set[str]:
+        user = event.event.user
+        return self._tombstones(event.lead_id, event.id, user.id if user else None)
+
+    def _tombstones(self, *ids: str | None) -> set[str]:
+        return {self._digests.of_forgotten(self._script_id, each) for each in set(ids) if each}
 
     async def _write(self) -> None:
         """Write settlements and the heartbeat until closed."""
@@ -207,7 +220,10 @@ class Ledger:
             raise LedgerLostError(self._lost)
         try:
             return await self._call(call)
-        except (SQLAlchemyError, LedgerSchemaError) as error:
+        except LedgerSchemaError as error:
+            self._lost = str(error)
+            raise LedgerUnusableError(self._lost) from None
+        except SQLAlchemyError as error:
             self._lose(_told(error))
             raise LedgerLostError(self._lost) from None
 
@@ -217,7 +233,5 @@ class Ledger:
 
 def _told(error: Exception) -> str:
     """An error's kind. Its text may quote the statement and its values."""
-    if isinstance(error, LedgerSchemaError):
-        return str(error)
     cause = getattr(error, "orig", None)
     return f"its database does not answer ({type(cause or error).__name__})"

@@ -3,36 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import (
-    Connection,
-    Engine,
-    bindparam,
-    event,
-    func,
-    insert,
-    literal_column,
-    select,
-    update,
-)
-from sqlalchemy.dialects import mysql, postgresql, sqlite
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, Engine, bindparam, exists, insert, select, update
 
 from airflow_reshape.delivery.ledger.claims import TAKEN, Claim
-from airflow_reshape.delivery.ledger.tables import SCHEMA_VERSION, events, metadata, schema, senders
+from airflow_reshape.delivery.ledger.databases import (
+    CLOCKS,
+    again_after_deadlocks,
+    among,
+    as_time,
+    clock,
+    for_ledger,
+    insert_new_rows,
+    kept,
+)
+from airflow_reshape.delivery.ledger.opening import LedgerSchemaError, check_key, make_tables
+from airflow_reshape.delivery.ledger.retention import purge
+from airflow_reshape.delivery.ledger.tables import LEAD_ID_LENGTH, REASON_LENGTH, events, forgotten, schema, senders
+from airflow_reshape.delivery.ledger.views import make_views
 
-P = ParamSpec("P")
-T = TypeVar("T")
+__all__ = ["CLOCKS", "LEASE", "Entry", "LedgerSchemaError", "LedgerStore", "SenderIdentity", "Settlement", "State"]
 
 LEASE = timedelta(seconds=60)
-TRIES_TO_MAKE_TABLES = 5
 
 
 class State(StrEnum):
@@ -52,8 +51,12 @@ class Entry:
 
     :param key: digest of destination, event name and event id.
     :param digest: keyed digest of what would make it another event (value, currency, reason).
+    :param body_digest: keyed digest of all that is sent; None where ``digest`` tells it.
     :param fields: names of the fields sent.
     :param state: state to claim; ``baseline`` and ``invalid`` are settled at once.
+    :param reason: what is wrong with an invalid one.
+    :param tombstones: the digests under which its lead would have been forgotten.
+    :param destination: of the event; None: the sender's.
     """
 
     key: str
@@ -64,6 +67,10 @@ class Entry:
     fields: str = ""
     occurred_at: datetime | None = None
     state: State = State.CLAIMED
+    body_digest: str | None = None
+    reason: str | None = None
+    tombstones: Collection[str] = ()
+    destination: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +85,17 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
+class _Look:
+    """What a claim found: the keys of forgotten leads, those that are new and now ours, and the rows of the others."""
+
+    now: datetime
+    gone: set[str]
+    mine: set[str]
+    rows: dict[str, Any]
+    owners: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class SenderIdentity:
     """Who sends: a try of a task instance. Everything is None outside a task."""
 
@@ -89,54 +107,15 @@ class SenderIdentity:
     package_version: str | None = None
 
 
-class LedgerSchemaError(RuntimeError):
-    """The tables belong to another version of this package."""
-
-
-# How each database tells its clock, in UTC, and how it inserts what is not there.
-CLOCKS: dict[str, Any] = {
-    "sqlite": func.strftime("%Y-%m-%d %H:%M:%f", "now"),
-    "postgresql": func.timezone("UTC", func.clock_timestamp()),
-    "mysql": literal_column("UTC_TIMESTAMP(6)"),
-    "mariadb": literal_column("UTC_TIMESTAMP(6)"),
-}
-INSERT_NEW: dict[str, Callable[[Any], Any]] = {
-    "sqlite": lambda table: sqlite.insert(table).on_conflict_do_nothing(),
-    "postgresql": lambda table: postgresql.insert(table).on_conflict_do_nothing(),
-    "mysql": lambda table: mysql.insert(table).prefix_with("IGNORE"),
-    "mariadb": lambda table: mysql.insert(table).prefix_with("IGNORE"),
-}
-
-
-MOST_DEADLOCKS = 10
-DEADLOCKS = {"40001", "40P01", 1213, 1205}  # SQLSTATE of PostgreSQL, error numbers of MySQL
-
-
-def _again_after_deadlocks(call: Callable[P, T]) -> Callable[P, T]:
-    """Repeat a transaction that the database gave up to let another one pass: it left nothing behind."""
-
-    @wraps(call)
-    def repeated(*args: P.args, **kwargs: P.kwargs) -> T:
-        for _ in range(MOST_DEADLOCKS):
-            try:
-                return call(*args, **kwargs)
-            except DBAPIError as error:
-                cause: Any = error.orig
-                if not {getattr(cause, "sqlstate", None), *getattr(cause, "args", ())[:1]} & DEADLOCKS:
-                    raise
-        return call(*args, **kwargs)
-
-    return repeated
-
-
 class LedgerStore:
     """The ledger of one sender.
 
     :param engine: of the ledger's database.
-    :param destination: script id and environment, so that ``dev`` sends say nothing of ``prod``.
+    :param destination: script id and environment, with a colon between, so that ``dev`` sends say nothing of ``prod``.
     :param identity: who sends.
     :param digest_version: names the key of the digests; others cannot be compared.
     :param lease: how long a silent sender counts as alive.
+    :param retention: how long what is settled is remembered. Default: for ever.
     """
 
     def __init__(
@@ -146,31 +125,26 @@ class LedgerStore:
         identity: SenderIdentity,
         digest_version: str,
         lease: timedelta = LEASE,
+        retention: timedelta | None = None,
     ) -> None:
-        # Not MySQL's default: within one transaction a claim has to see what others have inserted meanwhile.
-        is_mysql = engine.dialect.name in ("mysql", "mariadb")
-        self._engine = engine.execution_options(isolation_level="READ COMMITTED") if is_mysql else engine
+        self._engine = for_ledger(engine)
         self._destination = destination
         self._identity = identity
         self._digest_version = digest_version
         self._lease = lease
+        self._retention = retention
         self._held: set[str] = set()
         self.sender_id = str(uuid4())
-        if engine.dialect.name == "sqlite":
-            event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-            event.listen(engine, "connect", _leave_transactions_to_us)
 
     def open(self) -> None:
         """Make the tables at first use, and sign in.
 
-        :raises LedgerSchemaError: the tables are of another version.
+        :raises LedgerSchemaError: the tables are of another version, or leads were forgotten with another key.
         """
-        self._make_tables()
+        make_tables(self._engine)
+        make_views(self._engine, clock(self._engine))
         with self._engine.begin() as connection:
-            connection.execute(INSERT_NEW[self._engine.dialect.name](schema).values(version=SCHEMA_VERSION))
-            versions = connection.scalars(select(schema.c.version)).all()
-            if versions != [SCHEMA_VERSION]:
-                raise LedgerSchemaError(f"the ledger's tables are of version {max(versions)}, not {SCHEMA_VERSION}")
+            check_key(connection, self._destination.partition(":")[0], self._digest_version)
             now = self._now(connection)
             identity = self._identity
             connection.execute(
@@ -184,20 +158,11 @@ class LedgerStore:
                     package_version=identity.package_version,
                     started_at=now,
                     lease_until=now + self._lease,
+                    retention_seconds=self._retention and int(self._retention.total_seconds()),
                 )
             )
 
-    def _make_tables(self) -> None:
-        for _ in range(TRIES_TO_MAKE_TABLES):
-            try:
-                metadata.create_all(self._engine)
-            except DBAPIError as error:  # another sender makes them at the same moment
-                failure = error
-            else:
-                return
-        raise failure
-
-    @_again_after_deadlocks
+    @again_after_deadlocks
     def renew(self) -> bool:
         """Say that this sender lives; False if its lease had run out, so that others may have taken over."""
         with self._engine.begin() as connection:
@@ -209,105 +174,152 @@ class LedgerStore:
             )
             return done.rowcount == 1
 
-    @_again_after_deadlocks
     def claim(self, entries: Sequence[Entry]) -> dict[str, Claim]:
         """Claim events, all in one transaction that is committed before anything is sent.
 
         :param entries: each key once.
         :returns: the answer by key.
         """
-        if not entries:
-            return {}
         mine = {entry.key: Claim.BUSY for entry in entries if entry.key in self._held}
         # In one order everywhere, so that two senders never wait for each other.
-        wanted = sorted((entry for entry in entries if entry.key not in mine), key=lambda entry: entry.key)
-        keys = [entry.key for entry in wanted]
-        with self._engine.begin() as connection:
-            now = self._now(connection)
-            known = self._rows(connection, keys)
-            rows = known | self._insert_new(connection, [e for e in wanted if e.key not in known], now)
-            living = self._living(connection, {row.owner for row in rows.values()}, now)
-        mine_now = {key for key in keys if key not in known and rows[key].owner == self.sender_id}
+        asked = sorted((entry for entry in entries if entry.key not in mine), key=lambda entry: entry.key)
+        if not asked:
+            return mine
+        new = self._claim_new(asked)
+        now, gone, mine_now, rows, owners = new.now, new.gone, new.mine, new.rows, new.owners
+        wanted = [entry for entry in asked if entry.key not in gone]
         claims = {
-            entry.key: Claim.OWNED if entry.key in mine_now else self._answer(entry, rows[entry.key], living)
+            entry.key: Claim.OWNED if entry.key in mine_now else self._answer(entry, rows.get(entry.key), owners, now)
             for entry in wanted
         }
         free = [e for e in wanted if claims[e.key] in TAKEN and e.key not in mine_now]
         if free:
             # A transaction of its own: locks taken here and by the inserts above could make a circle of senders.
-            with self._engine.begin() as connection:
-                self._take_over(connection, free, rows, self._now(connection))
-                owners = self._rows(connection, [entry.key for entry in free])
-            claims |= {e.key: Claim.BUSY for e in free if owners[e.key].owner != self.sender_id}
+            taken = self._take_over(free, rows)
+            claims |= {e.key: Claim.BUSY for e in free if not self._is_mine(taken.get(e.key))}
         self._held.update(e.key for e in wanted if claims[e.key] in TAKEN and e.state is State.CLAIMED)
-        return claims | mine
+        return claims | mine | dict.fromkeys(gone, Claim.FORGOTTEN)
 
-    def _insert_new(self, connection: Connection, entries: Sequence[Entry], now: datetime) -> dict[str, Any]:
-        """Claim what nobody knows yet; the rows as they are then, for somebody else may have been quicker."""
+    # Each transaction is repeated alone: a second look after the first would take our own claims for somebody's.
+
+    @again_after_deadlocks
+    def _claim_new(self, asked: Sequence[Entry]) -> _Look:
+        """Claim what nobody knows yet."""
+        with self._engine.begin() as connection:
+            now, gone = self._look(connection, asked)
+            wanted = [entry for entry in asked if entry.key not in gone]
+            rows = self._rows(connection, [entry.key for entry in wanted])
+            mine, quicker = self._insert_new(connection, [e for e in wanted if e.key not in rows], now)
+            rows |= quicker
+            return _Look(now, gone, mine, rows, self._owners(connection, rows.values()))
+
+    def _look(self, connection: Connection, entries: Sequence[Entry]) -> tuple[datetime, set[str]]:
+        """The time, and the keys of events whose lead was forgotten."""
+        # Whoever forgets a lead waits for claims under way, and claims wait for them (SQLite knows one writer only).
+        connection.execute(select(schema.c.version).with_for_update(read=True))
+        # A statement of its own, so that it sees what was written while this one waited.
+        told, some_are = connection.execute(select(clock(self._engine), exists(select(forgotten.c.digest)))).one()
+        if not some_are:
+            return as_time(told), set()
+        found = self._marked(connection, {digest for entry in entries for digest in entry.tombstones})
+        return as_time(told), {entry.key for entry in entries if not found.isdisjoint(entry.tombstones)}
+
+    def _marked(self, connection: Connection, digests: Collection[str]) -> set[str]:
+        return set(
+            connection.scalars(select(forgotten.c.digest).where(among(self._engine, forgotten.c.digest, digests)))
+        )
+
+    def forgotten(self, digests: Collection[str]) -> set[str]:
+        """Those of some digests under which a lead was forgotten."""
+        if not digests:
+            return set()
+        with self._engine.begin() as connection:
+            return self._marked(connection, digests)
+
+    def _insert_new(
+        self, connection: Connection, entries: Sequence[Entry], now: datetime
+    ) -> tuple[set[str], dict[str, Any]]:
+        """Claim what nobody knows yet; the keys of those, and the rows of which somebody else was quicker."""
         if not entries:
-            return {}
-        connection.execute(INSERT_NEW[self._engine.dialect.name](events), [self._row(entry, now) for entry in entries])
-        return self._rows(connection, [entry.key for entry in entries])
+            return set(), {}
+        same = self._row(entries[0], now)
+        insert_new_rows(
+            connection,
+            events,
+            [{name: value for name, value in self._row(entry, now).items() if name in OWN} for entry in entries],
+            {name: value for name, value in same.items() if name not in OWN},
+        )
+        found = self._rows(connection, [entry.key for entry in entries])
+        mine = {key for key, row in found.items() if self._is_mine(row)}
+        return mine, {key: row for key, row in found.items() if key not in mine}
 
-    def _take_over(
-        self, connection: Connection, entries: Sequence[Entry], rows: Mapping[str, Any], now: datetime
-    ) -> None:
-        """Take what is free, unless somebody else was quicker."""
+    @again_after_deadlocks
+    def _take_over(self, entries: Sequence[Entry], rows: Mapping[str, Any]) -> dict[str, Any]:
+        """Take what is free, unless somebody else was quicker; the rows as they are then."""
         same_as_seen = (
             (events.c.key == bindparam("seen_key"))
             & (events.c.owner == bindparam("seen_owner"))
             & (events.c.state == bindparam("seen_state"))
         )
-        connection.execute(
-            update(events).where(same_as_seen),
-            [
-                {
-                    "seen_key": entry.key,
-                    "seen_owner": rows[entry.key].owner,
-                    "seen_state": rows[entry.key].state,
-                    **_without_key(self._row(entry, now)),
-                }
-                for entry in entries
-            ],
-        )
-
-    @_again_after_deadlocks
-    def settle(self, settlements: Sequence[Settlement]) -> set[str]:
-        """Write down what became of claimed events.
-
-        :returns: keys that this sender did not own any more: somebody else took them over.
-        """
-        if not settlements:
-            return set()
-        ordered = sorted(settlements, key=lambda settlement: settlement.key)
         with self._engine.begin() as connection:
             now = self._now(connection)
             connection.execute(
-                update(events)
-                .where(
-                    events.c.key == bindparam("k"),
-                    events.c.owner == self.sender_id,
-                    events.c.state == State.CLAIMED.value,
-                )
-                .values(settled_at=now),
+                update(events).where(same_as_seen),
                 [
                     {
-                        "k": settled.key,
-                        "state": settled.state.value,
-                        "attempts": settled.attempts,
-                        "http_status": settled.http_status,
-                        "reason": settled.reason,
+                        "seen_key": entry.key,
+                        "seen_owner": rows[entry.key].owner,
+                        "seen_state": rows[entry.key].state,
+                        **_without_key(self._row(entry, now)),
                     }
-                    for settled in ordered
+                    for entry in entries
                 ],
             )
-            keys = [settled.key for settled in ordered]
-            owned = connection.scalars(
-                select(events.c.key).where(events.c.key.in_(keys), events.c.owner == self.sender_id)
-            ).all()
-        self._held.difference_update(keys)
-        return set(keys) - set(owned)
+            return self._rows(connection, [entry.key for entry in entries])
 
+    @again_after_deadlocks
+    def settle(self, settlements: Sequence[Settlement]) -> set[str]:
+        """Write down what became of claimed events.
+
+        :returns: keys that this sender did not own any more: somebody else took them over, or the lead was forgotten.
+        """
+        if not settlements:
+            return set()
+        # Most are alike: delivered, one attempt, status 200.
+        alike: defaultdict[Any, list[str]] = defaultdict(list)
+        for each in settlements:
+            alike[each.state, each.attempts, each.http_status, each.reason].append(each.key)
+        keys = [settled.key for settled in settlements]
+        written = 0
+        with self._engine.begin() as connection:
+            now = self._now(connection)
+            for (state, attempts, http_status, reason), those in alike.items():
+                done = connection.execute(
+                    update(events)
+                    .where(
+                        among(self._engine, events.c.key, sorted(those)),
+                        events.c.owner == self.sender_id,
+                        events.c.state == State.CLAIMED.value,
+                    )
+                    .values(
+                        state=state.value,
+                        attempts=attempts,
+                        http_status=http_status,
+                        reason=kept(reason, REASON_LENGTH),
+                        settled_at=now,
+                    )
+                )
+                written += done.rowcount
+            owned = set(keys)
+            if written != len(keys):
+                mine = select(events.c.key).where(
+                    among(self._engine, events.c.key, keys), events.c.owner == self.sender_id
+                )
+                owned = set(connection.scalars(mine))
+        self._held.difference_update(keys)
+        return set(keys) - owned
+
+    @again_after_deadlocks
     def close(self, summary: Mapping[str, Any] | None = None) -> None:
         """Sign off. What is still claimed then is in doubt: whoever claims it next learns so."""
         with self._engine.begin() as connection:
@@ -315,37 +327,46 @@ class LedgerStore:
             connection.execute(
                 update(senders)
                 .where(senders.c.id == self.sender_id)
-                .values(ended_at=now, summary=json.dumps(summary or {}))
+                .values(ended_at=now, summary=json.dumps({"destination": self._destination, **(summary or {})}))
             )
         self._held.clear()
+
+    def purge(self) -> int:
+        """Remove what is older than the retention, at most once a day for all senders of this database.
+
+        :returns: how many events were removed.
+        """
+        return purge(self._engine, self._retention) if self._retention else 0
 
     def dispose(self) -> None:
         """Give the database's connections back."""
         self._engine.dispose()
 
     def _now(self, connection: Connection) -> datetime:
-        told: Any = connection.scalar(select(CLOCKS[self._engine.dialect.name]))
-        return datetime.fromisoformat(told) if isinstance(told, str) else told.replace(tzinfo=None)
+        return as_time(connection.scalar(select(clock(self._engine))))
 
     def _rows(self, connection: Connection, keys: Collection[str]) -> dict[str, Any]:
-        columns = (events.c.key, events.c.state, events.c.owner, events.c.digest, events.c.digest_version)
-        query = select(*columns).where(events.c.key.in_(keys))
+        if not keys:
+            return {}
+        names = ("key", "state", "owner", "digest", "body_digest", "digest_version")
+        query = select(*(events.c[name] for name in names)).where(among(self._engine, events.c.key, keys))
         return {row.key: row for row in connection.execute(query)}
 
     def _row(self, entry: Entry, now: datetime) -> dict[str, Any]:
         occurred_at = entry.occurred_at
         return {
             "key": entry.key,
-            "destination": self._destination,
+            "destination": entry.destination or self._destination,
             "event_name": entry.event_name,
-            "event_id": entry.event_id,
-            "lead_id": entry.lead_id,
+            "event_id": kept(entry.event_id),
+            "lead_id": kept(entry.lead_id, LEAD_ID_LENGTH),
             "state": entry.state.value,
             "owner": self.sender_id,
             "attempts": 0,
             "http_status": None,
-            "reason": None,
+            "reason": kept(entry.reason, REASON_LENGTH),
             "digest": entry.digest,
+            "body_digest": entry.body_digest or entry.digest,
             "digest_version": self._digest_version,
             "fields": entry.fields,
             "occurred_at": occurred_at.astimezone(UTC).replace(tzinfo=None) if occurred_at else None,
@@ -353,36 +374,46 @@ class LedgerStore:
             "settled_at": None if entry.state is State.CLAIMED else now,
         }
 
-    def _living(self, connection: Connection, ids: Collection[str], now: datetime) -> set[str]:
-        """Senders that may still send: their lease runs, they did not end, and they are no earlier try of ours."""
-        rows = connection.execute(
-            select(senders).where(
-                senders.c.id.in_(set(ids) - {self.sender_id}),
-                senders.c.lease_until > now,
-                senders.c.ended_at.is_(None),
-            )
-        )
-        return {row.id for row in rows if not self._is_earlier_try(row)}
+    def _owners(self, connection: Connection, rows: Iterable[Any]) -> dict[str, Any]:
+        """The senders of those rows whose answer depends on them."""
+        ids = {row.owner for row in rows if row.state in ASKS_WHO_OWNS} - {self.sender_id}
+        if not ids:
+            return {}
+        return {row.id: row for row in connection.execute(select(senders).where(senders.c.id.in_(ids)))}
 
-    def _is_earlier_try(self, row: Any) -> bool:
-        mine = self._identity
-        if mine.try_number is None or row.try_number is None:
+    def _is_mine(self, row: Any) -> bool:
+        return row is not None and row.owner == self.sender_id
+
+    def _may_still_send(self, owner: Any, now: datetime) -> bool:
+        """Its lease runs, it did not end, and it is no earlier try of ours."""
+        if owner is None or owner.ended_at is not None or owner.lease_until <= now:
             return False
-        same = (row.dag_id, row.run_id, row.task_id, row.map_index) == (
+        return not self._is_earlier_try(owner)
+
+    def _is_earlier_try(self, owner: Any) -> bool:
+        mine = self._identity
+        if owner is None or mine.try_number is None or owner.try_number is None:
+            return False
+        same = (owner.dag_id, owner.run_id, owner.task_id, owner.map_index) == (
             mine.dag_id, mine.run_id, mine.task_id, mine.map_index,
         )  # fmt: skip
-        return same and row.try_number < mine.try_number
+        return same and owner.try_number < mine.try_number
 
-    def _answer(self, entry: Entry, row: Any, living: Collection[str]) -> Claim:
-        same = row.digest == entry.digest or row.digest_version != self._digest_version
+    def _answer(self, entry: Entry, row: Any, owners: Mapping[str, Any], now: datetime) -> Claim:
+        if row is None:
+            return Claim.BUSY  # removed at this moment
+        owner = owners.get(row.owner)
         if row.state == State.CLAIMED:
-            return Claim.BUSY if row.owner in living else Claim.TAKEN_OVER
+            return Claim.BUSY if self._may_still_send(owner, now) else Claim.TAKEN_OVER
         answers: Mapping[str, Claim] = ANSWERS[entry.state]
         answer = answers.get(row.state, Claim.OWNED)
-        if answer is Claim.ALREADY_SENT and not same:
-            return Claim.CHANGED
-        if answer is Claim.STILL_REJECTED and row.digest != entry.digest:
+        if answer is Claim.ALREADY_SENT:
+            same = row.digest == entry.digest or row.digest_version != self._digest_version
+            return Claim.ALREADY_SENT if same else Claim.CHANGED
+        if answer is Claim.STILL_REJECTED and row.body_digest != (entry.body_digest or entry.digest):
             return Claim.OWNED
+        if answer in STILL_FAILING and self._is_earlier_try(owner):
+            return Claim.REJECTED_THIS_RUN
         return answer
 
 
@@ -395,15 +426,17 @@ _SETTLED = {
 ANSWERS: dict[State, dict[str, Claim]] = {
     State.CLAIMED: _SETTLED,
     State.BASELINE: {**_SETTLED, State.REJECTED.value: Claim.OWNED},
-    State.INVALID: {State.INVALID.value: Claim.STILL_REJECTED},
+    State.INVALID: {State.INVALID.value: Claim.STILL_INVALID},
 }
+STILL_FAILING = (Claim.STILL_REJECTED, Claim.STILL_INVALID)
+ASKS_WHO_OWNS = {State.CLAIMED.value, State.REJECTED.value, State.INVALID.value}
+
+
+# The columns in which the events of one claim differ.
+OWN = frozenset(
+    ("key", "event_name", "event_id", "lead_id", "reason", "digest", "body_digest", "fields", "occurred_at")
+)
 
 
 def _without_key(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name != "key"}
-
-
-def _leave_transactions_to_us(connection: Any, _: Any) -> None:
-    """pysqlite begins transactions by itself, and too late: two readers would both claim."""
-    connection.isolation_level = None
-    connection.execute("PRAGMA busy_timeout = 30000")

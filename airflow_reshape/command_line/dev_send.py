@@ -1,0 +1,37 @@
+"""Sending one lead to look what comes of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from typing import Any
+
+from airflow_reshape.command_line.output import console, fail, say
+from airflow_reshape.hooks.lead_send import LeadSend
+from airflow_reshape.hooks.plan import SendPlan
+from airflow_reshape.hooks.reshape import TEST_RETRY
+from airflow_reshape.hooks.settings import ReshapeSettings
+
+log = logging.getLogger("airflow_reshape")
+
+
+def send_as_dev(settings: ReshapeSettings, lead: Any, plan: SendPlan) -> None:
+    """Send one lead as dev, whatever the connection says, and tell what came of it.
+
+    :raises ReshapeError: it was not accepted.
+    """
+    settings = dataclasses.replace(settings, environment="dev")
+    build = plan.builder(settings)
+
+    def prepare(row: object) -> Any:
+        prepared = build(row)
+        if body := getattr(prepared, "body", None):
+            say("Sending, as a dev event:")
+            console().print_json(data=body)
+        return prepared
+
+    summary = LeadSend(settings, plan, log, prepare, TEST_RETRY).run([[lead]])
+    if summary["skipped"]:
+        fail(f"not sent: {', '.join(summary['skipped_by'])}")
+    left_out = ", ".join(summary["sent_without"])
+    say(f"[green]Accepted[/] by {settings.destination.base_url}{f', without {left_out}' if left_out else ''}")

@@ -1,0 +1,160 @@
+"""What all commands share of printing: the console, times, failures as a text."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from datetime import date, datetime, timedelta
+from typing import Any, NoReturn
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+WIDTH_OF_PIPES = 120
+STDOUT, STDERR = 1, 2  # file descriptors
+
+
+def console() -> Console:
+    """The console; into a file or a pipe, lines are 120 characters long unless ``COLUMNS`` says otherwise."""
+    piped = not sys.stdout.isatty() and not os.environ.get("COLUMNS", "").isdecimal()
+    return Console(highlight=False, width=WIDTH_OF_PIPES if piped else None)
+
+
+def say(text: str = "") -> None:
+    """Print a line, in rich's markup; it is not folded."""
+    console().print(text, soft_wrap=True)
+
+
+def table(title: str, *columns: str, numbers: tuple[str, ...] = ()) -> Table:
+    """An empty table that needs little room.
+
+    :param numbers: the columns that are set to the right.
+    """
+    made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    for column in columns:
+        made.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    return made
+
+
+def show(made: Table) -> None:
+    """Print a table and an empty line, or nothing if it has no rows."""
+    if made.row_count:
+        console().print(made)
+        say()
+
+
+def add_row(to: Table, *cells: object) -> None:
+    """Add a row of plain values: None is empty, numbers have thousands, and nothing is taken for markup."""
+    to.add_row(*(escape(cell_text(cell)) for cell in cells))
+
+
+def cell_text(value: object) -> str:
+    """A value as it is shown."""
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S")
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def duration(seconds: float) -> str:
+    """A duration in its two largest units, such as ``2 d 4 h``."""
+    whole = timedelta(seconds=round(abs(seconds)))
+    hours, rest = divmod(whole.seconds, 3600)
+    parts = [(whole.days, "d"), (hours, "h"), (rest // 60, "min"), (rest % 60, "s")]
+    first = next((n for n, (count, _) in enumerate(parts) if count), len(parts) - 1)
+    told = " ".join(f"{count} {unit}" for count, unit in parts[first : first + 2] if count) or "0 s"
+    return f"-{told}" if seconds < 0 and told != "0 s" else told
+
+
+def answer(row: Any) -> str:
+    """What Reshape said, or why there is no event, of a row with ``http_status`` and ``reason``."""
+    status, reason = cell_text(row["http_status"]), cell_text(row["reason"])
+    return reason if reason.startswith(status) else f"{status} {reason}".strip()
+
+
+def who(row: Any) -> str:
+    """Who sent, of a row with ``dag_id``, ``task_id``, ``run_id``, ``map_index`` and ``try_number``."""
+    if row["dag_id"] is None:
+        return "no task"
+    mapped = f"[{row['map_index']}]" if row["map_index"] not in (None, -1) else ""
+    tried = f" try {row['try_number']}" if row["try_number"] is not None else ""
+    return f"{row['dag_id']}.{row['task_id']}{mapped}{tried}, {row['run_id']}"
+
+
+def counted(count: int, what: str) -> str:
+    """A number of things, such as ``1 row`` or ``2 rows``."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+@contextmanager
+def logs_aside(aside: bool = True) -> Iterator[None]:
+    """Send what is logged to standard error, as standard output is the JSON's.
+
+    Loggers keep the standard output that they found, so its file descriptor is turned.
+
+    :param aside: False for no change.
+    """
+    if not aside:
+        yield
+        return
+    kept = os.dup(STDOUT)
+    os.dup2(STDERR, STDOUT)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        if sys.__stdout__ is not None:
+            sys.__stdout__.flush()
+        os.dup2(kept, STDOUT)
+        os.close(kept)
+
+
+def print_json(data: Any) -> None:
+    """Print JSON for machines; times are ISO 8601, in UTC."""
+    typer.echo(json.dumps(data, default=_jsonable, ensure_ascii=False, indent=2))
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return f"{value.isoformat()}Z" if value.tzinfo is None else value.isoformat()
+    if isinstance(value, date):
+        return value.isoformat()
+    return dict(value)
+
+
+def fail(text: str) -> NoReturn:
+    """Say what is wrong, and end with 1."""
+    console().print(f"[red]Failed:[/] {escape(text)}", soft_wrap=True)
+    raise typer.Exit(1)
+
+
+@contextmanager
+def failures_told() -> Iterator[None]:
+    """Whatever goes wrong becomes a text and exit code 1, never a traceback: it could show a token or a person."""
+    from airflow.providers.common.compat.sdk import AirflowException
+    from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+    from airflow_reshape.delivery.ledger.opening import LedgerSchemaError
+
+    try:
+        yield
+    except (typer.Exit, typer.Abort, typer.BadParameter):
+        raise
+    except (AirflowException, LedgerSchemaError) as error:
+        fail(str(error))
+    except SQLAlchemyError as error:
+        cause = error.orig if isinstance(error, DBAPIError) else None
+        fail(f"the ledger's database does not answer, or does not let you ask ({type(cause or error).__name__})")
+    except ImportError as error:
+        fail(f"a package is missing: {error.name}")
+    except Exception as error:  # noqa: BLE001  # see above
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        fail(f"{type(error).__name__} in {at.name} ({at.filename.rpartition('/')[2]}, line {at.lineno})")

@@ -1,0 +1,143 @@
+"""What differs between the databases that can keep a ledger, and how their transactions are begun and repeated."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    Connection,
+    Engine,
+    Table,
+    Text,
+    any_,
+    event,
+    func,
+    literal,
+    literal_column,
+    select,
+)
+from sqlalchemy import cast as sql_cast
+from sqlalchemy import column as sql_column
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# How each database tells its clock, in UTC, and how it inserts what is not there.
+CLOCKS: dict[str, Any] = {
+    "sqlite": func.strftime("%Y-%m-%d %H:%M:%f", "now"),
+    "postgresql": func.timezone("UTC", func.clock_timestamp()),
+    "mysql": literal_column("UTC_TIMESTAMP(6)"),
+    "mariadb": literal_column("UTC_TIMESTAMP(6)"),
+}
+INSERT_NEW: dict[str, Callable[[Any], Any]] = {
+    "sqlite": lambda table: sqlite.insert(table).on_conflict_do_nothing(),
+    "postgresql": lambda table: postgresql.insert(table).on_conflict_do_nothing(),
+    "mysql": lambda table: mysql.insert(table).prefix_with("IGNORE"),
+    "mariadb": lambda table: mysql.insert(table).prefix_with("IGNORE"),
+}
+MOST_DEADLOCKS = 10
+DEADLOCKS = {"40001", "40P01", 1213, 1205}  # SQLSTATE of PostgreSQL, error numbers of MySQL
+
+
+def for_ledger(engine: Engine) -> Engine:
+    """The engine with transactions as a ledger needs them."""
+    if engine.dialect.name in ("mysql", "mariadb"):
+        # Not MySQL's default: within one transaction a claim has to see what others have inserted meanwhile.
+        return engine.execution_options(isolation_level="READ COMMITTED")
+    if engine.dialect.name == "sqlite" and not event.contains(engine, "begin", _begin_to_write):
+        event.listen(engine, "begin", _begin_to_write)
+        event.listen(engine, "connect", _leave_transactions_to_us)
+    return engine
+
+
+def clock(engine: Engine) -> Any:
+    """The expression that tells the database's time, in UTC."""
+    return CLOCKS[engine.dialect.name]
+
+
+def as_time(told: Any) -> datetime:
+    """What a database's clock told, naive, in UTC."""
+    return datetime.fromisoformat(told) if isinstance(told, str) else told.replace(tzinfo=None)
+
+
+def insert_new(engine: Engine, table: Any) -> Any:
+    """An INSERT that leaves out rows whose key is there already."""
+    return INSERT_NEW[engine.dialect.name](table)
+
+
+def kept(text: str | None, length: int | None = None) -> str | None:
+    """A text as every database takes it: without NUL characters and halves of surrogate pairs, and not too long."""
+    return text and text.replace("\x00", "\ufffd").encode(errors="replace").decode()[:length]
+
+
+def among(engine: Engine, column: ColumnElement[Any], keys: Collection[str]) -> ColumnElement[bool]:
+    """Whether a column is one of many keys.
+
+    :param keys: digests or ids, without a comma.
+    """
+    if engine.dialect.name == "postgresql":
+        # One parameter: the driver reads a statement anew for each number of them.
+        return column == any_(func.string_to_array(",".join(keys), ","))
+    return column.in_(keys)
+
+
+def insert_new_rows(
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], same: Mapping[str, Any]
+) -> None:
+    """Insert rows whose key is not there yet.
+
+    :param rows: the columns in which rows differ, all of one shape.
+    :param same: the columns in which they do not.
+    """
+    engine = connection.engine
+    if engine.dialect.name != "postgresql":
+        connection.execute(insert_new(engine, table), [{**row, **same} for row in rows])
+        return
+    # All in one parameter, which is several times quicker than thousands of them.
+    names = list(rows[0])
+    written = json.dumps(rows, default=datetime.isoformat)
+    read = func.json_to_recordset(sql_cast(literal(written, Text), JSON)).table_valued(
+        *(sql_column(name, table.c[name].type) for name in names)
+    )
+    read = read.render_derived(with_types=True)
+    values = [*(read.c[name] for name in names), *(literal(value, table.c[name].type) for name, value in same.items())]
+    connection.execute(
+        postgresql.insert(table)
+        .from_select([*names, *same], select(*values), include_defaults=False)
+        .on_conflict_do_nothing()
+    )
+
+
+def again_after_deadlocks(call: Callable[P, T]) -> Callable[P, T]:
+    """Repeat a transaction that the database gave up to let another one pass: it left nothing behind."""
+
+    @wraps(call)
+    def repeated(*args: P.args, **kwargs: P.kwargs) -> T:
+        for _ in range(MOST_DEADLOCKS):
+            try:
+                return call(*args, **kwargs)
+            except DBAPIError as error:
+                cause: Any = error.orig
+                if not {getattr(cause, "sqlstate", None), *getattr(cause, "args", ())[:1]} & DEADLOCKS:
+                    raise
+        return call(*args, **kwargs)
+
+    return repeated
+
+
+def _begin_to_write(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _leave_transactions_to_us(connection: Any, _: Any) -> None:
+    """pysqlite begins transactions by itself, and too late: two readers would both claim."""
+    connection.isolation_level = None
+    connection.execute("PRAGMA busy_timeout = 30000")

@@ -1,0 +1,73 @@
+"""Forgetting a lead: its rows go, and a keyed digest stays that keeps it from being sent ever again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Engine, RowMapping, delete, or_, select
+
+from airflow_reshape.delivery.ledger.databases import (
+    again_after_deadlocks,
+    as_time,
+    clock,
+    for_ledger,
+    insert_new,
+    kept,
+)
+from airflow_reshape.delivery.ledger.digests import Digests
+from airflow_reshape.delivery.ledger.opening import check_key, make_tables
+from airflow_reshape.delivery.ledger.tables import LEAD_ID_LENGTH, events, forgotten, schema, senders
+
+WHO = ("dag_id", "run_id", "task_id", "map_index", "try_number")
+
+
+def forget(engine: Engine, lead_id: str, script_id: str, digests: Digests) -> Sequence[RowMapping]:
+    """Forget a lead at one script id, in both environments.
+
+    Holds for every claim made after it returns. What was under way at that moment is among the rows, with the state
+    ``claimed``: it may still arrive.
+
+    :param engine: of the ledger's database; the tables are made if they are not there.
+    :param lead_id: id of the lead, or of an event. Exactly: case counts, whatever the database's collation.
+    :param script_id: of the connection; what other script ids were sent is not touched.
+    :param digests: keyed as the connection says.
+    :returns: the rows that were removed, oldest first, as a lead's timeline shows them: the columns of
+        ``reshape_event``, and who sent. Nothing if the lead was not known; it is forgotten all the same.
+    :raises LedgerSchemaError: the tables are of another version, or leads were forgotten with another key.
+    :raises SQLAlchemyError: the database does not answer; nothing was removed then.
+    """
+    engine = for_ledger(engine)
+    make_tables(engine)
+    return _forget(engine, lead_id, script_id, digests)
+
+
+@again_after_deadlocks
+def _forget(engine: Engine, lead_id: str, script_id: str, digests: Digests) -> Sequence[RowMapping]:
+    with engine.begin() as connection:
+        # Waits for claims under way and holds up new ones, so that each sees either the lead's rows or its mark.
+        connection.execute(select(schema.c.version).with_for_update())
+        check_key(connection, script_id, digests.version)
+        mark = {
+            "digest": digests.of_forgotten(script_id, lead_id),
+            "script_id": script_id,
+            "digest_version": digests.version,
+            "forgotten_at": as_time(connection.scalar(select(clock(engine)))),
+        }
+        connection.execute(insert_new(engine, forgotten).values(mark))
+        shown = (kept(lead_id, LEAD_ID_LENGTH), kept(lead_id))
+        query = (
+            select(events, *(senders.c[name] for name in WHO))
+            .outerjoin(senders, senders.c.id == events.c.owner)
+            .where(or_(events.c.lead_id == shown[0], events.c.event_id == shown[1]))
+            .order_by(events.c.claimed_at, events.c.key)
+        )
+        rows = [
+            row
+            for row in connection.execute(query).mappings().all()
+            # A collation may take others for it.
+            if (row["lead_id"] == shown[0] or row["event_id"] == shown[1])
+            and row["destination"].partition(":")[0] == script_id
+        ]
+        if rows:
+            connection.execute(delete(events).where(events.c.key.in_(sorted(row["key"] for row in rows))))
+        return rows
