@@ -308,7 +308,7 @@ class Sender:
             try:
                 await self._records.open(self._stop_with)
                 await self._take_in()
-                await self._let_in()
+                await self._let_in_held()
                 await self._work_all_off()
                 await self._look_again()
             except LedgerLostError as error:
@@ -331,6 +331,20 @@ class Sender:
             await asyncio.wait(self._workers)
 
     async def _take_in(self) -> None:
+        """Prepare and claim each chunk while the one before it is let in."""
+        claimed: asyncio.Queue[list[tuple[_Pending, Claim]] | None] = asyncio.Queue(maxsize=1)
+        letting_in = asyncio.create_task(self._let_in_claimed(claimed))
+        try:
+            await self._take_chunks(claimed)
+        finally:
+            await claimed.put(None)
+            await letting_in
+
+    async def _let_in_claimed(self, claimed: asyncio.Queue[list[tuple[_Pending, Claim]] | None]) -> None:
+        while (leads := await claimed.get()) is not None:
+            await self._let_in(leads)
+
+    async def _take_chunks(self, claimed: asyncio.Queue[list[tuple[_Pending, Claim]] | None]) -> None:
         while (chunk := await self._inbox.take()) is not None:
             ready: list[_Pending] = []
             for row in chunk:
@@ -344,7 +358,7 @@ class Sender:
                 pending = await self._take(self._position, row)
                 if pending is not None:
                     ready.append(pending)
-            await self._admit_all(ready)
+            await claimed.put(await self._claim(ready))
 
     async def _take(self, position: int, row: object) -> _Pending | None:
         """The event of a row, or None if the row has its outcome."""
@@ -387,8 +401,8 @@ class Sender:
         else:
             self._record(_unprepared(position, lead, row))
 
-    async def _admit_all(self, ready: Sequence[_Pending]) -> None:
-        """Claim events, and let those in that are ours to send."""
+    async def _claim(self, ready: Sequence[_Pending]) -> list[tuple[_Pending, Claim]]:
+        """Claim events; if that fails they are unsent."""
         unowned = [pending for pending in ready if not pending.owned]
         try:
             claims = await self._records.claim([pending.event for pending in unowned])
@@ -396,10 +410,13 @@ class Sender:
             self._lost_ledger(error)
             for pending in ready:
                 self._record(self._unsent(pending))
-            return
+            return []
         answers = {id(pending): claim for pending, claim in zip(unowned, claims, strict=True)}
-        for pending in ready:
-            claim = answers.get(id(pending), Claim.OWNED)
+        return [(pending, answers.get(id(pending), Claim.OWNED)) for pending in ready]
+
+    async def _let_in(self, leads: Sequence[tuple[_Pending, Claim]]) -> None:
+        """Let those in that are ours to send."""
+        for pending, claim in leads:
             pending.owned = claim in (Claim.OWNED, Claim.TAKEN_OVER)
             self._tally.sent_again += claim is Claim.TAKEN_OVER
             if pending.owned and pending.event.order_key not in self._keys_aside:
@@ -418,7 +435,7 @@ class Sender:
             why = f"more than {len(self._held) - 1:,} events would be sent, and none was"
             self._stop_with(Halt(Stop.TOO_MANY_EVENTS, why))
 
-    async def _let_in(self) -> None:
+    async def _let_in_held(self) -> None:
         """Send what was held back: it is not too much."""
         held, self._held = self._held or [], None
         for at, pending in enumerate(held):
@@ -440,7 +457,7 @@ class Sender:
             aside, self._aside = self._aside, []
             self._keys_aside.clear()
             waiting = len(aside)
-            await self._admit_all(aside)
+            await self._let_in(await self._claim(aside))
             await self._work_all_off()
             if len(self._aside) < waiting:
                 continue

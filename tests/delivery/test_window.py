@@ -125,8 +125,9 @@ def test_an_endless_source_is_read_only_so_far_ahead(concurrency: int) -> None:
     def script(request: Request) -> Reply:
         return Reply(gate=release)
 
-    # Leads without an outcome, the chunk being looked at, those waiting, and the one the source is filling.
-    bound = max(LEADS_AHEAD, 8 * concurrency) + (CHUNKS_AHEAD + 2) * chunk
+    # Leads without an outcome, the chunk being let in, two that are claimed, those waiting, and the one the source
+    # is filling.
+    bound = max(LEADS_AHEAD, 8 * concurrency) + (CHUNKS_AHEAD + 4) * chunk
     with scripted(script) as server:
         engine, tally = sender(
             AiohttpTransport(destination(server.url, timeout=20), concurrency),

@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from airflow_reshape.delivery.ledger.tables import events
 from airflow_reshape.exceptions import ReshapeConfigurationError, ReshapeFailedLeadsError, ReshapeLedgerError
@@ -98,11 +98,17 @@ def test_dev_says_nothing_of_prod(sandbox: RunningSandbox) -> None:
     assert send(leads(0, 5))["delivered"] == 5
 
 
-def test_a_row_that_is_dev_says_nothing_of_prod(sandbox: RunningSandbox) -> None:
-    rows = leads(0, 5)
-    assert send([row | {"context.environment": "dev"} for row in rows])["delivered"] == 5
-    assert send(rows)["delivered"] == 5
-    assert send(rows)["skipped_by"] == {"already_sent": 5}
+def test_a_row_that_is_dev_says_nothing_of_prod(sandbox: RunningSandbox, new_engine: NewEngine) -> None:
+    rows = leads(0, 6)
+    mixed = [row | ({"context.environment": "dev"} if row["lead_id"] % 2 else {}) for row in rows]
+    assert send(mixed)["delivered"] == 6
+    summary = send(rows)
+    assert (summary["delivered"], summary["skipped_by"]) == (3, {"already_sent": 3})
+    assert send(rows)["skipped_by"] == {"already_sent": 6}
+    with new_engine().connect() as connection:
+        kept = connection.execute(select(events.c.destination, func.count()).group_by(events.c.destination))
+        counts = {destination.partition(":")[2]: count for destination, count in kept}
+    assert counts == {"prod": 6, "dev": 3}
 
 
 def test_baseline_sends_nothing_and_the_next_run_only_what_is_new(sandbox: RunningSandbox) -> None:

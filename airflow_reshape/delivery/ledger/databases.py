@@ -91,16 +91,17 @@ def among(engine: Engine, column: ColumnElement[Any], keys: Collection[str]) -> 
 
 def insert_new_rows(
     connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], same: Mapping[str, Any]
-) -> None:
+) -> bool:
     """Insert rows whose key is not there yet.
 
     :param rows: the columns in which rows differ, all of one shape.
     :param same: the columns in which they do not.
+    :returns: whether the database told that all of them are new.
     """
     engine = connection.engine
     if engine.dialect.name != "postgresql":
         connection.execute(insert_new(engine, table), [{**row, **same} for row in rows])
-        return
+        return False  # not every driver tells
     # All in one parameter, which is several times quicker than thousands of them.
     names = list(rows[0])
     written = json.dumps(rows, default=datetime.isoformat)
@@ -109,11 +110,12 @@ def insert_new_rows(
     )
     read = read.render_derived(with_types=True)
     values = [*(read.c[name] for name in names), *(literal(value, table.c[name].type) for name, value in same.items())]
-    connection.execute(
+    done = connection.execute(
         postgresql.insert(table)
         .from_select([*names, *same], select(*values), include_defaults=False)
         .on_conflict_do_nothing()
     )
+    return done.rowcount == len(rows)
 
 
 def again_after_deadlocks(call: Callable[P, T]) -> Callable[P, T]:

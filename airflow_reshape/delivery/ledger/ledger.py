@@ -204,10 +204,12 @@ class Ledger:
                 await asyncio.sleep(SECONDS_BETWEEN_TRIES)
 
     async def _write_settlements(self) -> None:
-        while self._settlements:
-            batch = self._settlements[:MOST_SETTLED_AT_ONCE]
+        due = len(self._settlements)  # what comes meanwhile waits for the next round: few large batches
+        while due > 0:
+            batch = self._settlements[: min(due, MOST_SETTLED_AT_ONCE)]
             await self._call(partial(self._store.settle, batch))
             del self._settlements[: len(batch)]
+            due -= len(batch)
 
     def _lose(self, why: str) -> None:
         if self._lost is None:

@@ -243,12 +243,14 @@ class LedgerStore:
         if not entries:
             return set(), {}
         same = self._row(entries[0], now)
-        insert_new_rows(
+        all_are_new = insert_new_rows(
             connection,
             events,
             [{name: value for name, value in self._row(entry, now).items() if name in OWN} for entry in entries],
             {name: value for name, value in same.items() if name not in OWN},
         )
+        if all_are_new:
+            return {entry.key for entry in entries}, {}
         found = self._rows(connection, [entry.key for entry in entries])
         mine = {key for key, row in found.items() if self._is_mine(row)}
         return mine, {key: row for key, row in found.items() if key not in mine}
@@ -434,7 +436,18 @@ ASKS_WHO_OWNS = {State.CLAIMED.value, State.REJECTED.value, State.INVALID.value}
 
 # The columns in which the events of one claim differ.
 OWN = frozenset(
-    ("key", "event_name", "event_id", "lead_id", "reason", "digest", "body_digest", "fields", "occurred_at")
+    (
+        "key",
+        "destination",
+        "event_name",
+        "event_id",
+        "lead_id",
+        "reason",
+        "digest",
+        "body_digest",
+        "fields",
+        "occurred_at",
+    )
 )
 
 
