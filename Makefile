@@ -41,7 +41,7 @@ test-mysql: $(venv)/mysql.stamp  ## install MariaDB through apt and run the SQL 
 	@$(bin)/python -m pytest -m mysql
 
 crash: $(venv)/test.stamp  ## kill sends a hundred times, with every memory and in a real scheduler, and count what arrived
-	@$(bin)/python -m pytest -m "not mysql" tests/crash
+	@$(bin)/python -m pytest -m "not mysql" tests/crash tests/ledger/test_overlap.py tests/ledger/test_baseline.py
 
 lock: $(venv)/test.stamp  ## work the pinned and hashed requirements out anew
 	@requirements/lock
