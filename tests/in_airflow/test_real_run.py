@@ -188,5 +188,5 @@ def test_the_connection_form_has_labelled_fields(real_run: RealRun) -> None:
     assert labels["environment"] == "Environment"
     assert set(labels) == {
         "script_id", "api", "environment", "test_route", "data_source", "timeout", "verify", "ca_path", "proxies",
-        "allow_http",
+        "allow_http", "ledger_key",
     }  # fmt: skip
