@@ -54,6 +54,7 @@ LOGIN_REFUSED = {
     "pg_hba": "the server does not admit this login from here",
     "does not exist": "there is no such database or login",
     "unknown database": "there is no such database",
+    "unable to open database file": "there is no such file, or it cannot be read",
 }
 QUERY_REFUSED = {
     "syntax": "a syntax error",
@@ -77,7 +78,7 @@ LOST_TEXTS: Mapping[Step, str] = {
     "the database's time limits for queries and idle transactions.",
 }
 REFUSED_TEXTS: Mapping[Step, str] = {
-    "connect": "{source} refused the login: {why} ({kind}). Correct the Airflow connection.",
+    "connect": "{source} cannot be opened: {why} ({kind}). Correct the Airflow connection.",
     "execute": "{source} refused the query: {why} ({kind}). What the database says is left out, for it may quote "
     "values: use a SQL client.",
     "fetch": "{source}: a value after row {rows} cannot be computed or read ({kind}). What the database says is left "

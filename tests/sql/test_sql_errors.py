@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sqlite3
 import traceback
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -120,7 +122,7 @@ def test_a_wrong_password_is_no_reason_to_retry(crm: Crm, monkeypatch: pytest.Mo
     hook = make_hook()
     assert isinstance(crm.place, DatabaseServer)
     monkeypatch.setenv(VARIABLE, Crm(crm.driver, replace(crm.place, password="wrong")).airflow_connection())
-    with pytest.raises(SqlRefused, match="crm_db refused the login: the login or the password is wrong") as raised:
+    with pytest.raises(SqlRefused, match="crm_db cannot be opened: the login or the password is wrong") as raised:
         read(hook, READ_LEADS)
     assert raised.value.__context__ is None
 
@@ -230,3 +232,10 @@ def test_what_the_hook_itself_says_is_left_alone(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(AirflowException, match="crm_db") as raised:
         read(hook_for("sqlite3"), READ_LEADS)
     assert not isinstance(raised.value, (SqlRefused, SqlSourceLost))
+
+
+def test_a_sqlite_file_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = {"conn_type": "sqlite", "host": str(tmp_path / "nowhere" / "crm.sqlite")}
+    monkeypatch.setenv(VARIABLE, json.dumps(missing))
+    with pytest.raises(SqlRefused, match="cannot be opened: there is no such file"):
+        read(SqliteHook(sqlite_conn_id=CONN_ID), "SELECT 1 AS one")
