@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -28,6 +29,8 @@ def stored_connection(conn_id: str) -> Any:
     try:
         # Not the task's way to a connection: here there is no task, and the metadata database can be asked.
         stored = StoredConnection.get_connection_from_secrets(conn_id)
+        # Some hooks (SQLite's) look their id up once more, in the task's way; this process is only for the command.
+        os.environ.setdefault(f"AIRFLOW_CONN_{conn_id.upper()}", stored.as_json())
         names = ("conn_id", "conn_type", "host", "login", "password", "schema", "port", "extra")
         return Connection(**{name: getattr(stored, name) for name in names})
     except AirflowNotFoundException:

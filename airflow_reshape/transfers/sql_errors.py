@@ -54,7 +54,6 @@ LOGIN_REFUSED = {
     "pg_hba": "the server does not admit this login from here",
     "does not exist": "there is no such database or login",
     "unknown database": "there is no such database",
-    "unable to open database file": "there is no such file, or it cannot be read",
 }
 QUERY_REFUSED = {
     "syntax": "a syntax error",

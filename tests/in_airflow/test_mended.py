@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -66,3 +68,15 @@ def test_a_source_that_is_read_once_is_replayed(run_dag: Callable[..., Any], san
     sandbox.clear()
     assert run_dag("replayed").state == "success"
     assert not sandbox.received()
+
+
+def test_the_commands_know_the_connections_of_the_metadata_database(run_dag: Callable[..., Any], places: Path) -> None:
+    run_dag("sliding_window")
+    add = ["airflow", "connections", "add", "kept_ledger", "--conn-type", "sqlite"]
+    for command in (
+        [*add, "--conn-host", str(places / "ledger.sqlite")],
+        ["airflow_reshape", "lead", "500", "--ledger-conn-id", "kept_ledger"],
+    ):
+        done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "invalid" in done.stdout

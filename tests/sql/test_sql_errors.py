@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sqlite3
 import traceback
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -232,10 +230,3 @@ def test_what_the_hook_itself_says_is_left_alone(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(AirflowException, match="crm_db") as raised:
         read(hook_for("sqlite3"), READ_LEADS)
     assert not isinstance(raised.value, (SqlRefused, SqlSourceLost))
-
-
-def test_a_sqlite_file_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    missing = {"conn_type": "sqlite", "host": str(tmp_path / "nowhere" / "crm.sqlite")}
-    monkeypatch.setenv(VARIABLE, json.dumps(missing))
-    with pytest.raises(SqlRefused, match="cannot be opened: there is no such file"):
-        read(SqliteHook(sqlite_conn_id=CONN_ID), "SELECT 1 AS one")
