@@ -24,7 +24,7 @@ CURES = {
     "stage_not_sent": "stage makes no event",
     "stage_unchanged": "stage did not change",
     "reason_not_sent": "reason is not to be sent",
-    "already_sent": "already sent",
+    "already_sent": "already sent, or known since a baseline",
     "changed": "already sent, with another value, currency or reason",
     "still_rejected": "rejected before, unchanged",
     "rejected_in_this_run": "rejected by an earlier try of this run, unchanged",
@@ -75,7 +75,10 @@ def _lines(tally: Tally, environment: str, validate_only: bool, seconds: float) 
     if tally.in_doubt:
         yield f"  in doubt (sent, answer unknown): {tally.in_doubt:,}"
     for example in tally.examples:
-        yield f"  lead no. {example.position:,} {example.kind.value}: {example.why}"
+        yield f"  row {example.position:,} of the source {example.kind.value}: {example.why}"
+    more = tally.kinds[Kind.REJECTED] + tally.kinds[Kind.INVALID] - len(tally.examples)
+    if more > 0:
+        yield f"  and {more:,} rows more; with a ledger, python -m airflow_reshape problems lists them"
     for number, payload in enumerate(tally.payloads, 1):
         yield f"  payload {number}, masked: {json.dumps(payload, ensure_ascii=False)}"
 

@@ -233,8 +233,8 @@ def test_the_report_of_a_send() -> None:
         "  skipped: stage not in stage_map: add it 1 · stage makes no event 1",
         "  invalid: event.currency: must be a currency of ISO 4217, three letters, for example EUR 1",
         "  rejected: 422 refused by the server 1",
-        "  lead no. 9 invalid: event.currency: must be a currency of ISO 4217, three letters, for example EUR",
-        "  lead no. 5 rejected: 422 refused by the server: no such lead",
+        "  row 9 of the source invalid: event.currency: must be a currency of ISO 4217, three letters, for example EUR",
+        "  row 5 of the source rejected: 422 refused by the server: no such lead",
     ]
 
 

@@ -195,7 +195,7 @@ def test_the_report_of_two_bad_leads(
         "Reshape (prod): 1,000 leads read = 999 delivered + 0 rejected + 1 invalid + 0 skipped + 0 unsent"
     )
     assert "  sent without (bad value left out): user.phone: must be a phone number 1" in lines
-    assert "  lead no. 417 invalid: event.currency: is required" in lines
+    assert "  row 417 of the source invalid: event.currency: is required" in lines
     assert lines[-1] == "1 of 1,000 leads failed; see above"
     assert "Marker" not in "\n".join(lines)
     assert "example.com" not in "\n".join(lines)
