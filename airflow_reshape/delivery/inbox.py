@@ -24,6 +24,8 @@ class Inbox:
         for _ in range(ahead):
             self._slots.put(None)
         self._chunks: deque[Sequence[object]] = deque()
+        self._offered: Sequence[object] | None = None
+        self._taken: Sequence[object] | None = None
         self._ended = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed: asyncio.Event | None = None
@@ -36,6 +38,7 @@ class Inbox:
         :param timeout: seconds. Default: as long as it takes.
         :returns: whether there was a slot in time.
         """
+        self._offered = chunk  # a timeout of the task may end the waiting
         try:
             self._slots.get(timeout=timeout)
         except Empty:
@@ -53,6 +56,9 @@ class Inbox:
         """What nobody took; once the event loop has ended."""
         left = list(self._chunks)
         self._chunks.clear()
+        if self._offered is not None and not any(self._offered is chunk for chunk in (*left, self._taken)):
+            left.append(self._offered)
+        self._offered = None
         return left
 
     def _wake(self) -> None:
@@ -75,7 +81,7 @@ class Inbox:
                 return None
             self._changed.clear()
             await self._changed.wait()
-        chunk = self._chunks.popleft()
+        self._taken = chunk = self._chunks.popleft()
         self._slots.put(None)
         return chunk
 

@@ -24,6 +24,11 @@ class FailuresUnwritableError(Exception):
 class KeptFailures(Protocol):
     """Keeps the rows of failed leads. All but :meth:`keeps` may block, and run in a thread."""
 
+    @property
+    def rows_kept(self) -> int:
+        """Rows kept by now."""
+        ...
+
     def open(self) -> None:
         """Make sure that rows can be kept.
 
@@ -114,6 +119,10 @@ class Records:
         if self._checkpoint is not None:
             self._checkpoint.take_known(known)
 
+    def left(self) -> list[object]:
+        """Rows that the checkpoint holds back for ever, for the source ended early; once nobody reads any more."""
+        return self._checkpoint.left() if self._checkpoint is not None else []
+
     def settle(self, outcome: Outcome) -> None:
         """Write down what became of a lead, soon."""
         if self._failures is not None and self._failures.keeps(outcome):
@@ -128,10 +137,12 @@ class Records:
         :raises LedgerLostError: the ledger could not be written.
         """
         self._closing = True
-        if self._writer is not None:
-            self._wake.set()
-            await self._writer
-        await self._ledger.close(summary)
+        try:
+            if self._writer is not None:
+                self._wake.set()
+                await self._writer
+        finally:
+            await self._ledger.close(summary)
 
     def finish(self) -> None:
         """Write what came after :meth:`close`; in any thread.
@@ -143,7 +154,7 @@ class Records:
         late, self._to_keep = self._to_keep, []
         try:
             if late:
-                self._failures.write(late)
+                self._keep(late)
         finally:
             self._failures.close()
 
@@ -152,9 +163,17 @@ class Records:
         if self._checkpoint is not None:
             self._checkpoint.settle(outcome)
 
+    def _keep(self, outcomes: Sequence[Outcome]) -> None:
+        assert self._failures is not None
+        try:
+            self._failures.write(outcomes)
+        except FailuresUnwritableError:
+            raise
+        except Exception as error:  # noqa: BLE001  # ledger and checkpoint are still to be closed
+            raise FailuresUnwritableError(f"failed leads cannot be written ({type(error).__name__})") from None
+
     async def _write(self) -> None:
         """Write failed leads until closed; what cannot be written stays open, for the next try."""
-        assert self._failures is not None
         while not self._closing or self._to_keep:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), SECONDS_BETWEEN_PARTS)
@@ -162,7 +181,7 @@ class Records:
             if not batch:
                 continue
             try:
-                await asyncio.to_thread(self._failures.write, batch)
+                await asyncio.to_thread(self._keep, batch)
             except FailuresUnwritableError as error:
                 self._halt(Halt(Stop.FAILURES_NOT_KEPT, str(error)))
                 continue

@@ -26,7 +26,7 @@ from airflow_reshape.delivery.checkpoint.resume import Before, KnownRow
 from airflow_reshape.delivery.guards import Guards, stopped_by
 from airflow_reshape.delivery.halt import Halt, Stop
 from airflow_reshape.delivery.inbox import Inbox
-from airflow_reshape.delivery.ledger.claims import Claim, LedgerLostError, LedgerUnusableError
+from airflow_reshape.delivery.ledger.claims import TAKEN, Claim, LedgerLostError, LedgerUnusableError
 from airflow_reshape.delivery.outcome import Kind, Outcome
 from airflow_reshape.delivery.privacy import redacted
 from airflow_reshape.delivery.records import FailuresUnwritableError, Records
@@ -47,6 +47,8 @@ ROWS_WITHOUT_PAUSE = 20
 SECONDS_TO_WAIT_FOR_OTHERS = 60.0
 """How long events wait that another living send has claimed: as long as its lease runs without a sign of life."""
 SECONDS_BETWEEN_LOOKS = 0.5
+SOURCE_BROKE = "source"
+"""Why a lead is unsent that its source gave before it raised an error."""
 SECONDS_BETWEEN_PULSES = 0.5
 MOST_HELD = 10_000
 """Events that may be held back until it is known that there are not too many."""
@@ -224,7 +226,7 @@ class Sender:
 
     def _leave_the_rest(self) -> None:
         """What was read and that nobody took before the end."""
-        for chunk in self._inbox.left():
+        for chunk in (*self._inbox.left(), self._records.left()):
             self._leave(chunk)
         try:
             self._records.finish()
@@ -323,8 +325,8 @@ class Sender:
             self._decide(Kind.UNSENT if self._halt else Kind.REJECTED)
             try:
                 await self._records.close(self._tally.summary())
-            except LedgerLostError as error:
-                self._lost_ledger(error)
+            except Exception as error:  # noqa: BLE001  # its text may quote a lead
+                self._lost_records(error, "closing the records")
 
     async def _work_all_off(self) -> None:
         while self._workers:
@@ -392,8 +394,8 @@ class Sender:
         """An invalid lead is a failure once; the same row is known in later runs."""
         try:
             known = await self._records.knows_invalid(row, lead)
-        except LedgerLostError as error:
-            self._lost_ledger(error)
+        except Exception as error:  # noqa: BLE001  # the other leads are settled first
+            self._lost_records(error, f"looking lead no. {position} up")
             known = None  # it is invalid whatever the ledger says
         if known is not None:
             skipped = SkippedLead(known.value, lead.stage, lead.name, lead.lead_id)
@@ -406,33 +408,46 @@ class Sender:
         unowned = [pending for pending in ready if not pending.owned]
         try:
             claims = await self._records.claim([pending.event for pending in unowned])
-        except LedgerLostError as error:
-            self._lost_ledger(error)
+            answers = {id(pending): claim for pending, claim in zip(unowned, claims, strict=True)}
+        except Exception as error:  # noqa: BLE001  # the other leads are settled first
+            self._lost_records(error, "claiming")
             for pending in ready:
                 self._record(self._unsent(pending))
             return []
-        answers = {id(pending): claim for pending, claim in zip(unowned, claims, strict=True)}
         return [(pending, answers.get(id(pending), Claim.OWNED)) for pending in ready]
 
     async def _let_in(self, leads: Sequence[tuple[_Pending, Claim]]) -> None:
         """Let those in that are ours to send."""
         for pending, claim in leads:
-            pending.owned = claim in (Claim.OWNED, Claim.TAKEN_OVER)
-            self._tally.sent_again += claim is Claim.TAKEN_OVER
-            if pending.owned and pending.event.order_key not in self._keys_aside:
-                await (self._admit if self._held is None else self._hold)(pending)
-            elif pending.owned or claim is Claim.BUSY:
-                self._put_aside(pending)
-            else:
-                self._record(Outcome(Kind.SKIPPED, pending.position, pending.event, claim.value, row=pending.row))
+            try:
+                await self._let_one_in(pending, claim)
+            except Exception as error:  # noqa: BLE001  # whoever claims the next chunk must not wait for ever
+                self._found_bug(error, f"letting lead no. {pending.position} in")
+                self._record(self._unsent(pending))
+
+    async def _let_one_in(self, pending: _Pending, claim: Claim) -> None:
+        pending.owned = claim in TAKEN
+        self._tally.sent_again += claim is Claim.TAKEN_OVER
+        if pending.owned and pending.event.order_key not in self._keys_aside:
+            await (self._admit if self._held is None else self._hold)(pending)
+        elif pending.owned or claim is Claim.BUSY:
+            self._put_aside(pending)
+        else:
+            self._record(Outcome(Kind.SKIPPED, pending.position, pending.event, claim.value, row=pending.row))
+        if pending.owned:
+            self._check_held()
 
     async def _hold(self, pending: _Pending) -> None:
         """Keep an event back until all are counted."""
         assert self._held is not None
-        assert self._max_events is not None
         self._held.append(pending)
-        if len(self._held) > min(self._max_events, MOST_HELD):
-            why = f"more than {len(self._held) - 1:,} events would be sent, and none was"
+
+    def _check_held(self) -> None:
+        if self._held is None or self._max_events is None:
+            return
+        most = min(self._max_events, MOST_HELD)
+        if len(self._held) + sum(pending.owned for pending in self._aside) > most:
+            why = f"more than {most:,} events would be sent, and none was"
             self._stop_with(Halt(Stop.TOO_MANY_EVENTS, why))
 
     async def _let_in_held(self) -> None:
@@ -583,13 +598,14 @@ class Sender:
 
     def _outcome(self, kind: Kind, pending: _Pending, attempt: _Attempt, why: str | None = None) -> Outcome:
         answer, verdict = attempt.answer, attempt.verdict
+        sent = {**pending.event.body, "lead_id": pending.event.lead_id}  # ids of events are often made of it
         return Outcome(
             kind,
             pending.position,
             pending.event,
             why,
             status=answer.status if answer else None,
-            detail=redacted(verdict.detail, pending.event.body) if verdict.detail else None,
+            detail=redacted(verdict.detail, sent) if verdict.detail else None,
             attempts=pending.trial.attempts,
             in_doubt=pending.in_doubt,
             row=pending.row,
@@ -607,7 +623,7 @@ class Sender:
         )
 
     def _stopped_by(self) -> str:
-        return (self._halt.stop if self._halt else Stop.ERROR).value
+        return self._halt.stop.value if self._halt else SOURCE_BROKE
 
     def _decide(self, kind: Kind) -> None:
         """Record the refused events whose outcome was open."""
@@ -630,6 +646,12 @@ class Sender:
         stop = Stop.LEDGER_UNUSABLE if isinstance(error, LedgerUnusableError) else Stop.LEDGER
         self._stop_with(Halt(stop, str(error)))
 
+    def _lost_records(self, error: Exception, doing: str) -> None:
+        if isinstance(error, LedgerLostError):
+            self._lost_ledger(error)
+        else:
+            self._found_bug(error, doing)
+
     def _request_stop(self) -> None:
         self._stop_with(Halt(Stop.REQUESTED, "the task was asked to stop"))
         if not self._draining and self._loop is not None:
@@ -637,6 +659,8 @@ class Sender:
             self._loop.call_later(self._drain_seconds, self._abandon)
 
     def _stop_with(self, halt: Halt) -> None:
+        if self._halt is not None and self._halt.stop is Stop.REQUESTED and halt.stop in NOT_WRITTEN:
+            self._halt = halt  # a request to stop that came when all was done is forgotten; this must not be
         if self._halt is None:
             self._halt = halt
             if not self._finished.done():
@@ -670,6 +694,7 @@ class Sender:
             await asyncio.wait_for(self._halted.wait(), seconds)
 
 
+NOT_WRITTEN = (Stop.LEDGER, Stop.FAILURES_NOT_KEPT)
 STOPS = {Action.STOP_CREDENTIALS: Stop.CREDENTIALS, Action.STOP_CONFIGURATION: Stop.CONFIGURATION}
 
 
@@ -680,7 +705,8 @@ def _unprepared(position: int, lead: InvalidLead | SkippedLead, row: object) -> 
 
 
 def _known(position: int, known: KnownRow) -> Outcome:
-    return Outcome(Kind.SKIPPED, position, SkippedLead(SETTLED_BEFORE, None, known.name), SETTLED_BEFORE)
+    skipped = SkippedLead(SETTLED_BEFORE, None, known.name)
+    return Outcome(Kind.SKIPPED, position, skipped, SETTLED_BEFORE, row=known.row)
 
 
 def _closing_error(chunks: Iterable[Sequence[object]]) -> Exception | None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from uuid import UUID
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.sdk import ObjectStoragePath
@@ -17,11 +16,11 @@ from airflow_reshape.delivery.failures.run_folder import Names, run_folders
 from airflow_reshape.delivery.failures.store import FailureStore
 from airflow_reshape.delivery.ledger.store import SenderIdentity
 from airflow_reshape.delivery.records import FailuresUnwritableError
-from airflow_reshape.events.models import BaseEvent
 from airflow_reshape.exceptions import ReshapeConfigurationError, ReshapeFailuresNotKeptError
+from airflow_reshape.hooks.ledger import forgotten_leads
 from airflow_reshape.hooks.plan import SendPlan
+from airflow_reshape.hooks.row_ids import mapped_ids
 from airflow_reshape.hooks.settings import ReshapeSettings
-from airflow_reshape.mapping.field_map import FieldMap
 from airflow_reshape.mapping.values import plain
 
 LOCAL = ("", "file", "local")
@@ -46,7 +45,8 @@ def open_failures(
         retention=plan.failures_retention,
         plain=plain,
         prepare=plan.builder(settings),
-        ids_of=partial(_ids, plan.field_map),
+        ids_of=partial(mapped_ids, plan.field_map),
+        forgotten=forgotten_leads(settings, plan),
     )
 
 
@@ -110,18 +110,6 @@ def failures_folder(path: str, below: str = "") -> Folder:
     if "://" not in path and not Path(path).is_absolute():  # the working directory of a worker is anybody's guess
         raise ReshapeConfigurationError("failures_path must be absolute, such as file:///var/lib/reshape")
     return LocalFolder(Path(where) / below)
-
-
-def _ids(field_map: FieldMap, row: object) -> set[str]:
-    """The ids of lead, event and person in a row, whatever its columns are called."""
-    if isinstance(row, BaseEvent):
-        found = [row.event.id, row.user.id if row.user else None]
-    else:
-        mapped = field_map.map_row(dict(row)) if isinstance(row, Mapping) else None
-        parts = [mapped.data.get(part) for part in ("event", "user")] if mapped else []
-        found = [part.get("id") for part in parts if isinstance(part, dict)]
-        found.append(mapped.reserved.get("lead_id") if mapped else None)
-    return {told for one in found if isinstance(one, (str, int, UUID)) and (told := str(one).strip())}
 
 
 def _now() -> datetime:

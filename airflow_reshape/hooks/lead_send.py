@@ -14,7 +14,7 @@ from airflow_reshape.delivery.outcome import Kind
 from airflow_reshape.delivery.records import KeptFailures, Records
 from airflow_reshape.delivery.report import CURES, report
 from airflow_reshape.delivery.retry import RetryPolicy
-from airflow_reshape.delivery.sender import Sender
+from airflow_reshape.delivery.sender import Sender, SendResult
 from airflow_reshape.delivery.transport import AiohttpTransport, TransportUnusable
 from airflow_reshape.events.prepared import Prepared
 from airflow_reshape.exceptions import (
@@ -41,7 +41,7 @@ HALT_ERRORS: dict[Stop, tuple[type[ReshapeError], str]] = {
     Stop.FAILURES_NOT_KEPT: (ReshapeFailuresNotKeptError, "failed leads cannot be kept at failures_path"),
     Stop.TOO_MANY_EVENTS: (
         ReshapeTooManyEventsError,
-        "narrow the source, mark what is old as known with baseline=True, or raise max_events",
+        "narrow the source, mark what is old as known (baseline=True) or raise max_events",
     ),
     Stop.REQUESTED: (ReshapeStoppedError, "stopped; a retry sends what is left"),
 }
@@ -94,7 +94,14 @@ class LeadSend:
         if state_store is not None and plan.resume and ledger is None and not plan.validate_only:
             destination = f"{settings.destination.script_id}:{settings.environment}"
             keys = RowKeys(settings.destination.token, destination, self._guards)
-            self._checkpoint = Checkpoint(state_store, keys, self._guards.failing, lambda line: log.info("%s", line))
+            self._checkpoint = Checkpoint(
+                state_store,
+                keys,
+                self._guards.failing,
+                tell=lambda line: log.info("%s", line),
+                warn=lambda line: log.warning("%s", line),
+            )
+        self._failures = None if plan.validate_only else failures
         self._sender = Sender(
             transport=AiohttpTransport(settings.destination, plan.concurrency),
             prepare=self._prepare,
@@ -120,20 +127,16 @@ class LeadSend:
             if self._checkpoint is not None:
                 chunks = self._checkpoint.resume(chunks, self._prepare)
             result = self._sender.send(chunks)
+            self._remember(result)
+            self._report(result.seconds)
         except TransportUnusable as error:
             raise ReshapeConfigurationError(f"the connection is wrong: {error}", self.summary()) from None
         except BaseException:
             if self._checkpoint is not None:
-                self._checkpoint.save()
+                self._checkpoint.save()  # also after its end: what times out now is tried again
             with contextlib.suppress(Exception):  # what ends the task is already on its way
                 self._report(0.0)
             raise
-        if self._checkpoint is not None:
-            if result.halt is None and result.source_error is None:
-                self._checkpoint.end(failures=self._failed())
-            else:
-                self._checkpoint.save()
-        self._report(result.seconds)
         if result.halt is not None:
             raise self._halted(result.halt) from result.source_error
         if result.source_error is not None:
@@ -154,6 +157,14 @@ class LeadSend:
             "validate_only": self._plan.validate_only,
         }
 
+    def _remember(self, result: SendResult) -> None:
+        if self._checkpoint is None:
+            return
+        if result.halt is None and result.source_error is None:
+            self._checkpoint.end(failures=self._failed())
+        else:
+            self._checkpoint.save()
+
     def _report(self, seconds: float) -> None:
         text = report(
             self._tally,
@@ -166,6 +177,12 @@ class LeadSend:
             text += f"\n  over {tries:,} tries: {delivered:,} delivered, {requests:,} requests"
         for line in text.splitlines():
             self._log.info("%s", line)
+        if self._failures is not None and self._failures.rows_kept:
+            self._log.warning(
+                "Kept the rows of %s leads that failed or were not sent in %s; ReshapeReplayOperator sends them again",
+                f"{self._failures.rows_kept:,}",
+                self._plan.failures_path,
+            )
 
     def _over_tries(self) -> dict[str, int]:
         return self._checkpoint.over_tries() if self._checkpoint else {}
@@ -196,6 +213,7 @@ class LeadSend:
         told = "; ".join(f"{reason} ({count:,})" for reason, count in list(reasons.items())[:5])
         raise ReshapeFailedLeadsError(
             f"{failures:,} of {self._tally.read:,} leads failed, {self._plan.max_rejected} allowed: {told}. "
-            f"{self._tally.kinds[Kind.DELIVERED]:,} were delivered. Mend the data or the mapping, or set max_rejected.",
+            f"{self._tally.kinds[Kind.DELIVERED]:,} were delivered. "
+            "Mend the data or the mapping and clear the task, or set max_rejected.",
             self.summary(),
         )

@@ -57,6 +57,8 @@ class SendPlan:
     :param baseline: remember everything the source returns as known, and send nothing; needs a ledger. Default False.
     :param ledger_retention: how long the ledger remembers what is settled, a timedelta, not shorter than ``max_age``.
         Default 396 days, 13 months.
+    :param retry_rejected: send events once more that the ledger knows as rejected, although nothing in them changed:
+        for a rejection whose cause was on the other side. Default False.
     :param resume: without a ledger, a retry or a cleared task goes on where the task stopped, on Airflow 3.3 and
         later. Default True.
     :param failures_path: folder for the rows of leads that failed or were not sent, such as
@@ -90,6 +92,7 @@ class SendPlan:
     ledger_conn_id: str | None = None
     baseline: bool = False
     ledger_retention: timedelta = timedelta(days=396)
+    retry_rejected: bool = False
     resume: bool = True
     failures_path: str | None = None
     failures_retention: timedelta = timedelta(days=30)
@@ -265,6 +268,7 @@ ARGUMENT_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "require_identifier": _FLAG,
     "validate_only": _FLAG,
     "baseline": _FLAG,
+    "retry_rejected": _FLAG,
     "resume": _FLAG,
     "ledger_conn_id": (lambda name: name is None or (isinstance(name, str) and bool(name)), "must be a connection id"),
 }

@@ -31,8 +31,8 @@ class BaseReshapeOperator(BaseOperator):
 
     :param reshape_conn_id: connection of type ``reshape``. Default ``reshape_default``. (templated)
     :param kwargs: the arguments of :class:`~airflow_reshape.hooks.plan.SendPlan`, of which ``defaults``,
-        ``max_rejected``, ``validate_only``, ``ledger_conn_id``, ``baseline`` and ``failures_path`` are templated, and
-        those of any operator.
+        ``max_rejected``, ``validate_only``, ``ledger_conn_id``, ``baseline``, ``retry_rejected`` and
+        ``failures_path`` are templated, and those of any operator.
     :raises ReshapeConfigurationError: when the DAG is parsed: an argument is wrong.
     """
 
@@ -43,6 +43,7 @@ class BaseReshapeOperator(BaseOperator):
         "validate_only",
         "ledger_conn_id",
         "baseline",
+        "retry_rejected",
         "failures_path",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"defaults": "json"}
@@ -76,6 +77,7 @@ class BaseReshapeOperator(BaseOperator):
         ledger_conn_id: str | None = None,
         baseline: bool | str = False,
         ledger_retention: timedelta = SendPlan.ledger_retention,
+        retry_rejected: bool | str = False,
         resume: bool = True,
         failures_path: str | None = None,
         failures_retention: timedelta = SendPlan.failures_retention,
@@ -89,6 +91,7 @@ class BaseReshapeOperator(BaseOperator):
         self.validate_only = validate_only
         self.ledger_conn_id = ledger_conn_id
         self.baseline = baseline
+        self.retry_rejected = retry_rejected
         self.failures_path = failures_path
         self.plan = SendPlan(
             event=event,
@@ -115,6 +118,7 @@ class BaseReshapeOperator(BaseOperator):
             ledger_conn_id=ledger_conn_id,
             baseline=False if isinstance(baseline, str) else baseline,
             ledger_retention=ledger_retention,
+            retry_rejected=False if isinstance(retry_rejected, str) else retry_rejected,
             resume=resume,
             failures_path=failures_path,
             failures_retention=failures_retention,
@@ -138,6 +142,7 @@ class BaseReshapeOperator(BaseOperator):
             validate_only=_flag("validate_only", self.validate_only),
             ledger_conn_id=self.ledger_conn_id,
             baseline=_flag("baseline", self.baseline),
+            retry_rejected=_flag("retry_rejected", self.retry_rejected),
             failures_path=self.failures_path,
         )
         self._send = self._new_send(plan, context)

@@ -74,6 +74,14 @@ class ReshapeReplayOperator(BaseReshapeOperator):
         self.until = until
         self._replay: ReplayedFailures | None = None
 
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Send again what matches; a replay that finds nothing says what there is."""
+        summary = super().execute(context)
+        if not summary["read"] and self._replay is not None:
+            there = ", ".join(f"{task} ({count:,})" for task, count in sorted(self._replay.tasks().items())[:5])
+            self.log.warning("No kept rows match. Kept and not settled: %s", there or "nothing")
+        return summary
+
     def chunks(self, plan: SendPlan) -> Iterator[Sequence[object]]:
         """The kept rows."""
         assert self._replay is not None

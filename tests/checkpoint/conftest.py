@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from airflow_reshape.delivery.sender import Sender
+from airflow_reshape.hooks import lead_send
 from airflow_reshape.sandbox.testing import RunningSandbox, running_sandbox
 from tests.checkpoint.stores import Store
 from tests.connections import reshape_connection
+from tests.delivery.leads import QUICK
 
 
 @pytest.fixture(scope="module")
@@ -29,3 +33,13 @@ def sandbox(running: RunningSandbox, monkeypatch: pytest.MonkeyPatch) -> Running
 @pytest.fixture
 def store() -> Store:
     return Store()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An outage is told after moments."""
+
+    def quick(**options: Any) -> Sender:
+        return Sender(**{**options, "retry": QUICK})
+
+    monkeypatch.setattr(lead_send, "Sender", quick)

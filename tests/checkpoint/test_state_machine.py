@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from random import Random
@@ -19,7 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from airflow_reshape.delivery.checkpoint import progress
+from airflow_reshape.delivery.checkpoint import checkpoint, progress
 from airflow_reshape.delivery.checkpoint.checkpoint import STORE_KEY, Checkpoint
 from airflow_reshape.delivery.checkpoint.keys import RowKeys
 from airflow_reshape.delivery.checkpoint.resume import Before, KnownRow
@@ -90,7 +91,7 @@ class Tries(RuleBasedStateMachine):
 
     def begin(self) -> None:
         self.checkpoint = Checkpoint(
-            self.store, RowKeys("token", "script:prod", Guards()), Guards().failing, lambda _: None
+            self.store, RowKeys("token", "script:prod", Guards()), Guards().failing, print, print
         )
         self.states = dict(self.rows)
         self.covered_at_begin = self.store.covered
@@ -204,13 +205,14 @@ class Tries(RuleBasedStateMachine):
 
     @invariant()
     def nothing_personal_is_kept(self) -> None:
-        assert '"l' not in (self.store.text or "")
+        assert not re.search(r'"l\d+"', self.store.text or "")  # not any "l: digits in Base64 may begin so
 
 
 @pytest.mark.timeout(120)
 def test_no_try_loses_a_lead_or_forgets_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, small in (("MOST_BEYOND", 8), ("MOST_FAILED", 4), ("MOST_MARKS", 4), ("FIRST_INTERVAL", 2)):
         monkeypatch.setattr(progress, name, small)
+    monkeypatch.setattr(checkpoint, "MOST_FAILED", 4)
     run_state_machine_as_test(
         Tries,
         settings=settings(

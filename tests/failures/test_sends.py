@@ -309,7 +309,7 @@ def test_a_folder_lost_midway_ends_the_send_and_nothing_is_lost(
         failures_path=path,
         ledger_conn_id="ledger",
     )
-    with pytest.raises(ReshapeFailuresNotKeptError, match=r"Not a directory|File exists") as raised:
+    with pytest.raises(ReshapeFailuresNotKeptError, match=r"Not a directory|File exists|No such file") as raised:
         operator.execute({"ti": Try()})  # type: ignore[typeddict-item]
     summary = raised.value.summary
     assert summary is not None
@@ -398,3 +398,16 @@ def test_nobody_is_named_in_logs_errors_and_summaries(
     assert "2 of 10 leads failed" in shown
     for value in ("person", "722123456", "L-2", "L-7", sandbox.token):
         assert value not in shown
+
+
+def test_what_was_kept_is_told_and_a_replay_that_finds_nothing_too(
+    sandbox: RunningSandbox, path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ReshapeFailedLeadsError):
+        generated(with_one_bad(100, 5), path)
+    assert f"Kept the rows of 1 leads that failed or were not sent in {path}" in capsys.readouterr().out
+    replayed(path, of_dag_id="a typo")
+    log = capsys.readouterr().out
+    assert "No kept rows match. Kept and not settled: " in log
+    assert "(1)" in log
+    assert "@example.com" not in log

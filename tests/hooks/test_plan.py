@@ -52,6 +52,7 @@ ACCEPTED: list[dict[str, Any]] = [
     {"validate_only": True},
     {"ledger_retention": timedelta(days=30)},
     {"resume": False},
+    {"retry_rejected": True},
     {"failures_path": "file:///tmp/failures", "failures_retention": timedelta(days=1)},
     {"max_events": 1},
 ]
@@ -127,6 +128,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"ledger_retention": timedelta(hours=71)}, "max_age"),
     ({"ledger_retention": timedelta(days=30), "max_age": timedelta(days=31)}, "max_age"),
     ({"resume": "yes"}, "resume"),
+    ({"retry_rejected": "yes"}, "retry_rejected"),
     ({"failures_path": " "}, "failures_path"),
     ({"failures_path": 5}, "failures_path"),
     ({"failures_retention": timedelta(0)}, "failures_retention"),

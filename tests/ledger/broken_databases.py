@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 import psycopg
+import pytest
 from sqlalchemy import event
 from sqlalchemy.pool import Pool
 
@@ -78,6 +80,46 @@ class BrokenSqlite:
             yield self
         finally:
             event.remove(Pool, "checkout", self._checkout)
+
+
+class FullDisk:
+    """A small disk in memory that runs full under a SQLite file. Only an administrator may mount one.
+
+    :param folder: where it is to be.
+    """
+
+    SIZE = 4 * 2**20  # bytes
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._filler = folder / "filler"
+        self.file = str(folder / "ledger.sqlite")
+
+    def break_(self) -> None:
+        connection = sqlite3.connect(self.file, timeout=SECONDS_TO_START, isolation_level=None)
+        with contextlib.closing(connection):
+            connection.execute("BEGIN EXCLUSIVE")  # a journal that somebody removes would leave room
+            with self._filler.open("wb", buffering=0) as filler, contextlib.suppress(OSError):  # full
+                for size in (2**16, 1):
+                    with contextlib.suppress(OSError):
+                        while filler.write(bytes(size)):
+                            pass
+            connection.execute("ROLLBACK")
+
+    def mend(self) -> None:
+        self._filler.unlink()
+
+    @contextmanager
+    def watched(self) -> Iterator[Breakable]:
+        """For as long as the block lasts."""
+        self._folder.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={self.SIZE}", "none", str(self._folder)]
+        if shutil.which("mount") is None or subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+            pytest.skip("a full disk needs the right to mount one")
+        try:
+            yield self
+        finally:
+            subprocess.run(["umount", "--lazy", str(self._folder)], check=True)
 
 
 class BrokenPostgres:

@@ -130,3 +130,17 @@ def test_other_senders_are_green(sandbox: RunningSandbox, other: Callable[[Rows]
     with pytest.raises(ReshapeError):
         attempt(rows, "one", 1)
     assert other(rows)["skipped_by"] == {"already_sent": 9, "still_rejected": 1}
+
+
+@pytest.mark.parametrize("run", ["run", "another"])
+def test_a_rejection_whose_cause_was_at_reshape_is_sent_once_more(sandbox: RunningSandbox, run: str) -> None:
+    rows = one_rejected(sandbox)
+    with pytest.raises(ReshapeFailedLeadsError):
+        attempt(rows, "run", 1)
+    sandbox.clear()
+    plan = SendPlan(event="lead_qualified", ledger_conn_id="ledger", retry_rejected=True)
+    identity = SenderIdentity("dag", run, "task", -1, 2)
+    summary = ReshapeHook().lead_send(plan, identity).run(chunked(rows))
+    assert (summary["delivered"], summary["skipped_by"]) == (1, {"already_sent": 9})
+    (event,) = sandbox.received()
+    assert event["id"] == "3:qualified"

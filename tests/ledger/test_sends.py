@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 
+from airflow_reshape.delivery.ledger.digests import event_key
+from airflow_reshape.delivery.ledger.store import Entry, LedgerStore, SenderIdentity, Settlement, State
 from airflow_reshape.delivery.ledger.tables import events
 from airflow_reshape.exceptions import ReshapeConfigurationError, ReshapeFailedLeadsError, ReshapeLedgerError
+from airflow_reshape.hooks.ledger import ledger_digests
+from airflow_reshape.hooks.plan import SendPlan
 from airflow_reshape.hooks.reshape import ReshapeHook
 from airflow_reshape.sandbox.testing import RunningSandbox
 from tests.databases import postgres_server
@@ -91,6 +96,42 @@ def test_two_rows_with_one_key_are_one_event(sandbox: RunningSandbox) -> None:
     assert summary["delivered"] == 20
     assert summary["skipped_by"] == {"already_sent": 5}
     assert sandbox.summary()["duplicates"] == 0
+
+
+def test_two_rows_with_one_key_in_neighbouring_chunks(sandbox: RunningSandbox) -> None:
+    """The second is claimed while the first is on its way."""
+    sandbox.set_faults(latency=0.1)
+    (lead,) = leads(0, 1)
+    send = ReshapeHook().lead_send(SendPlan(event="lead_qualified", ledger_conn_id="ledger"))
+    summary = send.run([[lead], [lead], [lead | {"value": 77}]])
+    assert summary["delivered"] == sandbox.summary()["requests"] == 1
+    assert summary["skipped_by"] == {"already_sent": 1, "changed": 1}
+
+
+def test_a_lead_keeps_its_order_over_chunks_while_another_send_has_its_first_event(
+    sandbox: RunningSandbox, new_engine: NewEngine
+) -> None:
+    destination = f"{sandbox.script_id}:prod"
+    key = event_key(destination, "lead_qualified", "0:MQL")
+    other = LedgerStore(new_engine(), destination, SenderIdentity(), ledger_digests(ReshapeHook().settings).version)
+    other.open()
+    other.claim([Entry(key, "lead_qualified", "0:MQL", "0", "another value")])
+    (lead,) = leads(0, 1)
+
+    def chunks() -> Iterator[list[Any]]:
+        yield [lead | {"stage": "MQL"}]
+        yield [lead | {"stage": "SQL"}]
+        yield leads(1, 3)
+        for _ in range(100_000):
+            if sandbox.summary()["taken"] == 2:  # the last ones overtake
+                break
+        other.settle([Settlement(key, State.RELEASED)])
+
+    send = ReshapeHook().lead_send(SendPlan(event="lead_qualified", ledger_conn_id="ledger"))
+    assert send.run(chunks())["delivered"] == 4
+    ids = [each["body"]["event"]["id"] for each in sandbox.received()]
+    assert ids[-2:] == ["0:MQL", "0:SQL"]
+    other.dispose()
 
 
 def test_dev_says_nothing_of_prod(sandbox: RunningSandbox) -> None:

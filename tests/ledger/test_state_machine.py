@@ -354,11 +354,7 @@ def _entry(name: str, content: str, state: State) -> Entry:
     )
 
 
-def test_no_order_of_steps_and_crashes_loses_or_repeats(
-    new_engine: NewEngine, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # No step reads a view, and asking whether they are there takes longer than all else.
-    monkeypatch.setattr("airflow_reshape.delivery.ledger.store.make_views", lambda *_: None)
+def test_no_order_of_steps_and_crashes_loses_or_repeats(new_engine: NewEngine, request: pytest.FixtureRequest) -> None:
     examples: Any = request.node.callspec.params["ledger_connection"]
     run_state_machine_as_test(
         lambda: LedgerMachine(new_engine),  # type: ignore[arg-type]  # anything that makes one

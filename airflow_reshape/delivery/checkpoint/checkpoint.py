@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from threading import Lock
 from typing import Any, Protocol
 
 from pydantic import ValidationError
 
 from airflow_reshape.delivery.checkpoint.keys import RowKey, RowKeys
-from airflow_reshape.delivery.checkpoint.progress import Progress
+from airflow_reshape.delivery.checkpoint.progress import MOST_FAILED, Progress
 from airflow_reshape.delivery.checkpoint.record import CheckpointRecord
-from airflow_reshape.delivery.checkpoint.resume import KnownRow, Reread
+from airflow_reshape.delivery.checkpoint.resume import KnownRow, Reread, closed_after
 from airflow_reshape.delivery.outcome import Kind, Outcome
 from airflow_reshape.events.prepared import InvalidLead, Prepared
 
@@ -50,6 +51,7 @@ class Checkpoint:
     :param keys: tells rows apart.
     :param failing: reasons for skipping that count as failures.
     :param tell: writes a line for the user.
+    :param warn: writes one that leads are sent again, or may be.
     :param clock: seconds.
     """
 
@@ -59,17 +61,20 @@ class Checkpoint:
         keys: RowKeys,
         failing: frozenset[str],
         tell: Callable[[str], None],
+        warn: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._keys = keys
         self._failing = failing
         self._tell = tell
+        self._warn = warn
         self._clock = clock
         self._lock = Lock()
         self._progress = Progress(keys.start())
         self._earlier: CheckpointRecord | None = None
         self._floor: CheckpointRecord | None = None
+        self._reread: Reread | None = None
         self._missing: set[bytes] = set()
         self._is_read = False
         self._changed = False
@@ -91,6 +96,7 @@ class Checkpoint:
         if self._earlier is None:
             return iter_chunks(chunks)
         self._missing = {bytes.fromhex(failure) for failure in self._earlier.missing}
+        self._missing |= self._earlier.failures_after(self._earlier.read)  # nobody looks for them at their positions
 
         def key_of(row: object) -> tuple[RowKey, str | None]:
             try:
@@ -99,29 +105,35 @@ class Checkpoint:
                 lead = InvalidLead(())
             return self._keys.of(row, lead), lead.name
 
-        return self._watched(Reread(self._earlier, self._keys.start(), key_of), self._earlier, chunks)
+        self._reread = Reread(self._earlier, self._keys.start(), key_of)
+        return self._watched(self._reread, self._earlier, chunks)
+
+    def left(self) -> list[object]:
+        """The rows that were read and not given yet, once nobody reads any more."""
+        return self._reread.left() if self._reread is not None else []
 
     def _watched(
         self, reread: Reread, earlier: CheckpointRecord, chunks: Iterable[Sequence[object]]
     ) -> Iterator[Sequence[object]]:
         self._tell(f"Reading the source again: up to row {earlier.read:,} an earlier try dealt with its rows")
         differed = False
-        for chunk in reread.chunks(chunks):
-            if reread.differs and not differed:
-                differed = True
-                self._differ(earlier, reread.agreed)
-            yield chunk
+        with closing(reread.chunks(chunks)) as rows:
+            for chunk in rows:
+                if reread.differs and not differed:
+                    differed = True
+                    self._differ(earlier, reread.agreed)
+                yield chunk
         if reread.differs and not differed:
             self._differ(earlier, reread.agreed)
 
     def _differ(self, earlier: CheckpointRecord, agreed: int) -> None:
-        self._tell(
+        self._warn(
             "The source gives other rows than in the earlier try, or in another order: the first "
             f"{agreed:,} are passed over, everything after them is sent again with the same ids"
         )
         with self._lock:
+            self._missing |= earlier.failures_after(agreed)  # first: a timeout of the task may come between the two
             self._floor = earlier.up_to(agreed)
-            self._missing.update(bytes.fromhex(failure) for at, failure in earlier.failed.items() if at > agreed)
 
     def pulse(self) -> None:
         """Save if there is something new, about once a second at most."""
@@ -153,11 +165,11 @@ class Checkpoint:
         """
         if failures and not self._unlisted():
             with self._lock:
-                record = self._record().model_copy(update={"missing": []})
+                record = self._record().model_copy(update={"missing": [], "unlisted": 0})
             self._keep(record)
             return
         if self._unlisted():
-            self._tell("Too many leads failed to remember each: once the task is cleared, everything is sent again")
+            self._warn("Too many leads failed to remember each: once the task is cleared, everything is sent again")
         self._ask(lambda: self._store.delete(STORE_KEY))
 
     def remembered_failures(self) -> int:
@@ -178,7 +190,7 @@ class Checkpoint:
         try:
             return CheckpointRecord.model_validate(stored)
         except ValidationError:
-            self._tell("The checkpoint of an earlier try is of another version: everything is sent again")
+            self._warn("The checkpoint of an earlier try is of another version: everything is sent again")
             return None
 
     def _record(self) -> CheckpointRecord:
@@ -186,16 +198,18 @@ class Checkpoint:
         new: dict[str, Any] = {
             "counts": self._counts(),
             "tries": 1 + (self._earlier.tries if self._earlier else 0),
-            "unlisted": self._unlisted(),
-            "missing": sorted(failure.hex() for failure in self._missing),
         }
         progress = self._progress.record()
         if floor is not None and self._progress.taken < floor.read:
             # Not yet as far as the earlier try.
             new["mended"] = floor.mended | progress.mended
             new["failed"] = {at: failure for at, failure in floor.failed.items() if at not in progress.mended}
-            return floor.model_copy(update=new)
-        return progress.model_copy(update=new)
+            progress = floor
+        record = progress.model_copy(update=new)
+        missing = sorted({failure.hex() for failure in self._missing} - set(record.failed.values()))
+        listed = missing[: max(0, MOST_FAILED - len(record.failed) - len(record.mended))]
+        unlisted = self._unlisted() + len(missing) - len(listed)
+        return record.model_copy(update={"missing": listed, "unlisted": unlisted})
 
     def _counts(self) -> dict[str, int]:
         return dict(self._progress.counts + Counter(self._earlier.counts if self._earlier else {}))
@@ -209,7 +223,7 @@ class Checkpoint:
         except Exception as error:  # noqa: BLE001  # the leads matter more
             if not self._refused:
                 self._refused = True
-                self._tell(f"The checkpoint cannot be kept ({type(error).__name__}): a retry may send leads again")
+                self._warn(f"The checkpoint cannot be kept ({type(error).__name__}): a retry may send leads again")
 
     # The event loop's thread
 
@@ -239,7 +253,5 @@ class Checkpoint:
 
 def iter_chunks(chunks: Iterable[Sequence[object]]) -> Iterator[Sequence[object]]:
     """The chunks as they are; closed with the iterator."""
-    try:
+    with closed_after(chunks):
         yield from chunks
-    finally:
-        getattr(chunks, "close", lambda: None)()

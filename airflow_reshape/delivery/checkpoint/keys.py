@@ -67,6 +67,11 @@ class RowKeys:
 
 
 def _content(row: object) -> Any:
-    if isinstance(row, BaseEvent):
-        return row.model_dump_json()
-    return sorted((str(name), repr(value)) for name, value in row.items()) if isinstance(row, Mapping) else repr(row)
+    try:
+        if isinstance(row, BaseEvent):
+            return row.model_dump_json()
+        if isinstance(row, Mapping):
+            return sorted((str(name), repr(value)) for name, value in row.items())
+        return repr(row)
+    except Exception:  # noqa: BLE001  # whatever the code of somebody's class raises; its lead is invalid anyway
+        return type(row).__qualname__

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class CheckpointRecord(BaseModel):
@@ -38,6 +38,19 @@ class CheckpointRecord(BaseModel):
     missing: list[str] = []
     counts: dict[str, int] = {}
     tries: int = 1
+
+    @model_validator(mode="after")
+    def _can_be_read(self) -> Self:
+        """What is damaged is refused here, not in the middle of a send."""
+        for digest in (self.digest, *self.failed.values(), *self.mended.values(), *self.missing):
+            bytes.fromhex(digest)
+        if len(base64.b64decode(self.beyond, validate=True)) != (self.read - self.settled + 7) // 8:
+            raise ValueError("a bit for each row")
+        return self
+
+    def failures_after(self, position: int) -> set[bytes]:
+        """The digests of leads that failed after a position."""
+        return {bytes.fromhex(failure) for at, failure in self.failed.items() if at > position}
 
     def settled_beyond(self) -> set[int]:
         """The settled positions after ``settled``."""

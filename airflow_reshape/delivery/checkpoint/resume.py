@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
 
 from airflow_reshape.delivery.checkpoint.keys import DIGEST_BYTES, RowKey
 from airflow_reshape.delivery.checkpoint.progress import HOLE
@@ -61,49 +60,58 @@ class Reread:
             ends[record.read] = record.digest
         self._ends = deque(sorted(ends.items()))
         self._settled_beyond = record.settled_beyond()
+        self._unread: deque[object] = deque()
         self._held: list[tuple[int, object, RowKey, str | None]] = []
+        self._ready: list[object] = []
         self._position = 0
         self.agreed = 0
         self.done = not self._ends
         self.differs = False
 
-    def chunks(self, chunks: Iterable[Sequence[object]]) -> Iterator[list[object]]:
+    def chunks(self, chunks: Iterable[Sequence[object]]) -> Generator[list[object]]:
         """The source's rows in order: known ones as :class:`KnownRow`, others as they are.
 
         Rows are held back up to the next position with a digest: about a sixtieth of all.
         """
-        with closing(_Closing(chunks)):
+        with closed_after(chunks):
             for chunk in chunks:
                 if self.done:
                     yield list(chunk)
-                else:
-                    yield from _split(self._compare(chunk))
+                    continue
+                self._unread.extend(chunk)
+                while self._unread and not self.done:
+                    self._compare(self._unread[0])
+                self._ready.extend(self._unread)
+                self._unread.clear()
+                yield from self._let_go()
             if not self.done:
                 self._differ()
-                yield from _split(self._let_go())
+                yield from self._let_go()
 
-    def _compare(self, chunk: Sequence[object]) -> list[object]:
-        out: list[object] = []
-        for row in chunk:
-            if self.done:
-                out.append(row)
-                continue
-            self._position += 1
-            key, name = self._key_of(row)
-            is_hole = self._position in self._record.failed or self._position in self._record.mended
-            self._hasher.update(HOLE if is_hole else key.key)
-            self._held.append((self._position, row, key, name))
-            if self._position == self._ends[0][0]:
-                if self._agrees():
-                    self._ends.popleft()
-                    self.agreed = self._position
-                    self.done = not self._ends
-                    out.extend(self._known(*held) for held in self._held)
-                    self._held.clear()
-                else:
-                    self._differ()
-                    out.extend(self._let_go())
-        return out
+    def left(self) -> list[object]:
+        """The rows that were read and are still held back, once nobody reads any more."""
+        left = [*self._ready, *(row for _, row, _, _ in self._held), *self._unread]
+        for rows in (self._ready, self._held, self._unread):
+            rows.clear()
+        return left
+
+    def _compare(self, row: object) -> None:
+        key, name = self._key_of(row)
+        self._position += 1
+        is_hole = self._position in self._record.failed or self._position in self._record.mended
+        self._hasher.update(HOLE if is_hole else key.key)
+        self._held.append((self._position, row, key, name))
+        self._unread.popleft()
+        if self._position < self._ends[0][0]:
+            return
+        if self._agrees():
+            self._ends.popleft()
+            self.agreed = self._position
+            self.done = not self._ends
+            self._ready.extend(self._known(*held) for held in self._held)
+            self._held.clear()
+        else:
+            self._differ()
 
     def _agrees(self) -> bool:
         mended = self._record.mended
@@ -117,25 +125,29 @@ class Reread:
         if position in self._record.mended:
             return KnownRow(Before.MENDED, None, key, name)
         if position <= self._record.settled or position in self._settled_beyond:
-            return KnownRow(Before.SETTLED, None, key, name)
+            return KnownRow(Before.SETTLED, row, key, name)
         return row
 
     def _differ(self) -> None:
         self.done = self.differs = True
-
-    def _let_go(self) -> list[object]:
-        rows = [row for _, row, _, _ in self._held]
+        self._ready.extend(row for _, row, _, _ in self._held)
         self._held.clear()
-        return rows
+
+    def _let_go(self) -> Iterator[list[object]]:
+        while self._ready:
+            rows = self._ready[:MOST_AT_ONCE]
+            del self._ready[:MOST_AT_ONCE]
+            yield rows
 
 
-class _Closing:
-    """Closes a source that can be closed."""
-
-    def __init__(self, chunks: Any) -> None:
-        self.close = getattr(chunks, "close", lambda: None)
-
-
-def _split(rows: list[object]) -> Iterator[list[object]]:
-    for start in range(0, len(rows), MOST_AT_ONCE):
-        yield rows[start : start + MOST_AT_ONCE]
+@contextmanager
+def closed_after(chunks: object) -> Iterator[None]:
+    """Close a source that can be closed; what that raises does not hide what ended the reading, such as a timeout."""
+    close = getattr(chunks, "close", lambda: None)
+    try:
+        yield
+    except BaseException:
+        with suppress(Exception):
+            close()
+        raise
+    close()

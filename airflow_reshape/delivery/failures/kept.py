@@ -69,9 +69,9 @@ class KeptLead:
         return told | {self.why} if self.why else told
 
     def ids(self) -> set[str]:
-        """The ids by which its person may be known."""
+        """The ids by which its person may be known. A row that tells none may be anybody's: then any value counts."""
         told = {self.lead_id, self.event_id, *self.named, *_ids_in(self.row)}
-        return {one for one in told if one}
+        return {one for one in told if one} or set(_values_in(self.row))
 
 
 def kept_lead(
@@ -176,3 +176,12 @@ def _ids_in(row: Any, above: str = "") -> Iterator[str]:
                 yield str(told).strip()
         elif column in ("user", "event") and not above:
             yield from _ids_in(value, f"{column}.")
+
+
+def _values_in(content: Any) -> Iterator[str]:
+    """All texts and numbers of an encoded row."""
+    if isinstance(content, (dict, list)):
+        for each in content.values() if isinstance(content, dict) else content:
+            yield from _values_in(each)
+    elif content is not None:
+        yield str(content).strip()

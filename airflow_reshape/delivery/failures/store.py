@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from airflow_reshape.delivery.checkpoint.checkpoint import SETTLED_BEFORE
 from airflow_reshape.delivery.failures.folder import Folder
 from airflow_reshape.delivery.failures.kept import KeptLead, kept_lead, row_and_digest
 from airflow_reshape.delivery.failures.rows import Plain
@@ -24,6 +25,12 @@ SETTLING_SKIPS = frozenset({Claim.ALREADY_SENT, Claim.CHANGED, Claim.BASELINE, C
 KEPT_AGAIN = "kept_again"
 NO_EVENT = ("", "")
 T = TypeVar("T")
+IsForgotten = Callable[[object, Collection[str]], bool]
+
+
+def nobody(row: object, ids: Collection[str]) -> bool:  # noqa: ARG001
+    """Nobody was forgotten."""
+    return False
 
 
 def settles(outcome: Outcome) -> bool:
@@ -47,6 +54,8 @@ class FailureStore:
     :param prepare: makes an event of a row, for leads that came after the end of a send. Default: nothing does.
     :param ids_of: finds the ids of lead, event and person in a row, by which it can be forgotten. Default: those in
         columns of these names are found.
+    :param forgotten: asked once, when the folder is opened; it gives what tells of a row, and of ids found otherwise,
+        whether they are those of a forgotten lead. Nothing is kept of it. Default: nobody was forgotten.
     :param token: random, hexadecimal, for names that no other try makes.
     """
 
@@ -61,6 +70,7 @@ class FailureStore:
         plain: Plain,
         prepare: Callable[[object], Prepared] | None = None,
         ids_of: Callable[[object], Collection[str]] = lambda _: (),
+        forgotten: Callable[[], IsForgotten] = lambda: nobody,
         token: str | None = None,
     ) -> None:
         self._folder = folder
@@ -71,6 +81,8 @@ class FailureStore:
         self._plain = plain
         self._prepare = prepare
         self._ids_of = ids_of
+        self._forgotten = forgotten
+        self._is_of_forgotten: IsForgotten = nobody
         self._token = token or secrets.token_hex(6)
         self._names = Names(run.try_number, self._token, now)
         self._kept = RunFolder(folder, run_name(run, now(), self._token))
@@ -80,6 +92,12 @@ class FailureStore:
         self._confirmed: set[str] = set()
         self._is_open = False
         self._number = 0
+        self._written = 0
+
+    @property
+    def rows_kept(self) -> int:
+        """Rows kept by now, without those that earlier tries kept."""
+        return self._written
 
     def open(self) -> None:
         """Check that rows can be kept, remove old runs, and read what earlier tries kept.
@@ -91,6 +109,7 @@ class FailureStore:
         self._folder.put(probe, b"")
         self._folder.remove(probe)
         purge(self._folder, self._now() - self._retention)
+        self._is_of_forgotten = self._forgotten()
         self._folder.make(self._kept.name)
         for lead in self._kept.unsettled():
             self._open.add(lead.id)
@@ -103,7 +122,12 @@ class FailureStore:
         """Whether an outcome has to be written before ledger and checkpoint may pass it."""
         if self._fails(outcome):
             return True
-        if not self._open or not settles(outcome):
+        if not self._open:
+            return False
+        if outcome.why == SETTLED_BEFORE:  # a try that ended early while it read again could not tell that it was
+            known = self._by_digest.get(self._digest(outcome), ())
+            return any(lead.kind == Kind.UNSENT for lead in known)
+        if not settles(outcome):
             return False
         return _event(outcome.lead) in self._by_event or self._digest(outcome) in self._by_digest
 
@@ -121,6 +145,8 @@ class FailureStore:
             if not self._fails(outcome):
                 how = outcome.kind.value if outcome.kind is Kind.DELIVERED else str(outcome.why)
                 settled.update(self._settled(outcome, earlier, how))
+            elif self._is_forgotten(outcome):
+                settled.update(self._settled(outcome, earlier, Claim.FORGOTTEN))
             elif earlier is not None and _says_no_more(outcome, earlier):
                 self._confirmed.add(earlier.id)
             else:
@@ -128,6 +154,7 @@ class FailureStore:
                 settled.update(self._settled(outcome, earlier, KEPT_AGAIN))
         if leads:
             self._kept.write_part(self._names("part"), self._run, leads)
+            self._written += len(leads)
         if settled:
             self._kept.settle(self._names("settled"), settled)
 
@@ -139,6 +166,12 @@ class FailureStore:
 
     def _fails(self, outcome: Outcome) -> bool:
         return outcome.kind in FAILED or (outcome.kind is Kind.SKIPPED and outcome.why in self._failing)
+
+    def _is_forgotten(self, outcome: Outcome) -> bool:
+        """Failures that the ledger was not asked about are looked at here: those of guards, and what was unsent."""
+        lead = outcome.lead
+        ids = {lead.lead_id if lead else None, (_event(lead) or NO_EVENT)[1]}
+        return self._is_of_forgotten(outcome.row, {one for one in ids if one})
 
     def _digest(self, outcome: Outcome) -> str:
         return row_and_digest(outcome.row, self._plain)[1] if outcome.row is not None else ""

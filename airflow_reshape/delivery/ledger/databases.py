@@ -54,7 +54,8 @@ def for_ledger(engine: Engine) -> Engine:
         return engine.execution_options(isolation_level="READ COMMITTED")
     if engine.dialect.name == "sqlite" and not event.contains(engine, "begin", _begin_to_write):
         event.listen(engine, "begin", _begin_to_write)
-        event.listen(engine, "connect", _leave_transactions_to_us)
+        event.listen(engine, "connect", _set_up_sqlite)
+        engine.dispose()  # connections that are there already were not set up
     return engine
 
 
@@ -139,7 +140,9 @@ def _begin_to_write(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _leave_transactions_to_us(connection: Any, _: Any) -> None:
-    """pysqlite begins transactions by itself, and too late: two readers would both claim."""
+def _set_up_sqlite(connection: Any, _: Any) -> None:
+    # pysqlite begins transactions by itself, and too late: two readers would both claim.
     connection.isolation_level = None
     connection.execute("PRAGMA busy_timeout = 30000")
+    # Otherwise the bytes of a removed row stay in the file until something is written over them.
+    connection.execute("PRAGMA secure_delete = ON")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from sqlalchemy import Engine, RowMapping, delete, or_, select
@@ -17,6 +18,8 @@ from airflow_reshape.delivery.ledger.databases import (
 from airflow_reshape.delivery.ledger.digests import Digests
 from airflow_reshape.delivery.ledger.opening import check_key, make_tables
 from airflow_reshape.delivery.ledger.tables import LEAD_ID_LENGTH, events, forgotten, schema, senders
+
+log = logging.getLogger(__name__)
 
 WHO = ("dag_id", "run_id", "task_id", "map_index", "try_number")
 
@@ -38,7 +41,10 @@ def forget(engine: Engine, lead_id: str, script_id: str, digests: Digests) -> Se
     """
     engine = for_ledger(engine)
     make_tables(engine)
-    return _forget(engine, lead_id, script_id, digests)
+    rows = _forget(engine, lead_id, script_id, digests)
+    if engine.dialect.name == "sqlite":
+        _empty_write_ahead_log(engine)
+    return rows
 
 
 @again_after_deadlocks
@@ -71,3 +77,14 @@ def _forget(engine: Engine, lead_id: str, script_id: str, digests: Digests) -> S
         if rows:
             connection.execute(delete(events).where(events.c.key.in_(sorted(row["key"] for row in rows))))
         return rows
+
+
+def _empty_write_ahead_log(engine: Engine) -> None:
+    """Where SQLite keeps one, what was removed from the tables stands in it until it is emptied."""
+    connection = engine.raw_connection()
+    try:
+        (is_busy, *_) = connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone() or (0,)
+        if is_busy:  # the rows are gone, and whoever asked wants to know which; so it is no error
+            log.warning("somebody reads the ledger: forget the lead again, to have its bytes taken out of SQLite's log")
+    finally:
+        connection.close()

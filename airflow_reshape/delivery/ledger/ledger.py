@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
@@ -49,13 +49,23 @@ class Ledger:
     :param destination: script id and environment of the connection.
     :param digests: makes the digests.
     :param baseline: events are remembered as known, and not sent.
+    :param ids_of: finds the ids in a row that makes no event, by which its lead may have been forgotten. Default: only
+        the lead's id counts.
     """
 
-    def __init__(self, store: LedgerStore, destination: str, digests: Digests, baseline: bool = False) -> None:
+    def __init__(
+        self,
+        store: LedgerStore,
+        destination: str,
+        digests: Digests,
+        baseline: bool = False,
+        ids_of: Callable[[object], Collection[str]] = lambda _: (),
+    ) -> None:
         self._store = store
         self._destination = destination
         self._script_id = destination.partition(":")[0]
         self._digests = digests
+        self._ids_of = ids_of
         self._state = State.BASELINE if baseline else State.CLAIMED
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="reshape-ledger")
         self._claimed: set[str] = set()
@@ -113,7 +123,7 @@ class Ledger:
             digest=key,
             state=State.INVALID,
             reason="; ".join(map(str, lead.problems)),
-            tombstones=self._tombstones(lead.lead_id),
+            tombstones=self._tombstones(lead.lead_id, *self._ids_of(row)),
         )
         claims = await self._guarded(lambda: self._store.claim([entry]))
         return claims[key] if claims[key] in (Claim.STILL_INVALID, Claim.FORGOTTEN) else None

@@ -86,6 +86,14 @@ def forgotten_among(connection: Connection, marks: Collection[str]) -> set[str]:
     return set(connection.scalars(select(forgotten.c.digest).where(forgotten.c.digest.in_(marks))))
 
 
+def forgotten_marks(connection: Connection, script_id: str) -> frozenset[str]:
+    """The marks of all forgotten leads of a script id.
+
+    :raises SQLAlchemyError: the database does not answer, or holds no ledger yet.
+    """
+    return frozenset(connection.scalars(select(forgotten.c.digest).where(forgotten.c.script_id == script_id)))
+
+
 def states(connection: Connection, keys: Collection[str]) -> dict[str, str]:
     """The states of events that the ledger knows, by key.
 

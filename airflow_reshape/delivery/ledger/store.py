@@ -116,6 +116,7 @@ class LedgerStore:
     :param digest_version: names the key of the digests; others cannot be compared.
     :param lease: how long a silent sender counts as alive.
     :param retention: how long what is settled is remembered. Default: for ever.
+    :param retry_rejected: rejected events are sent once more although nothing changed. Default False.
     """
 
     def __init__(
@@ -126,6 +127,7 @@ class LedgerStore:
         digest_version: str,
         lease: timedelta = LEASE,
         retention: timedelta | None = None,
+        retry_rejected: bool = False,
     ) -> None:
         self._engine = for_ledger(engine)
         self._destination = destination
@@ -133,6 +135,7 @@ class LedgerStore:
         self._digest_version = digest_version
         self._lease = lease
         self._retention = retention
+        self._retry_rejected = retry_rejected
         self._held: set[str] = set()
         self.sender_id = str(uuid4())
 
@@ -142,7 +145,7 @@ class LedgerStore:
         :raises LedgerSchemaError: the tables are of another version, or leads were forgotten with another key.
         """
         make_tables(self._engine)
-        make_views(self._engine, clock(self._engine))
+        make_views(self._engine)
         with self._engine.begin() as connection:
             check_key(connection, self._destination.partition(":")[0], self._digest_version)
             now = self._now(connection)
@@ -175,7 +178,10 @@ class LedgerStore:
             return done.rowcount == 1
 
     def claim(self, entries: Sequence[Entry]) -> dict[str, Claim]:
-        """Claim events, all in one transaction that is committed before anything is sent.
+        """Claim events; when it returns, the claims are committed, and the events may be sent.
+
+        What is new is claimed in one transaction, what others left behind is taken over in a second one. After a
+        crash between the two, the new ones are claimed by a send that died.
 
         :param entries: each key once.
         :returns: the answer by key.
@@ -412,8 +418,10 @@ class LedgerStore:
         if answer is Claim.ALREADY_SENT:
             same = row.digest == entry.digest or row.digest_version != self._digest_version
             return Claim.ALREADY_SENT if same else Claim.CHANGED
-        if answer is Claim.STILL_REJECTED and row.body_digest != (entry.body_digest or entry.digest):
-            return Claim.OWNED
+        if answer is Claim.STILL_REJECTED:
+            changed = row.body_digest != (entry.body_digest or entry.digest)
+            if changed or (self._retry_rejected and not self._is_mine(row)):
+                return Claim.OWNED
         if answer in STILL_FAILING and self._is_earlier_try(owner):
             return Claim.REJECTED_THIS_RUN
         return answer

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -45,6 +46,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError, NoSuchTableError
 
+from airflow_reshape.delivery.ledger.databases import CLOCKS
 from airflow_reshape.delivery.ledger.tables import events, metadata, senders
 
 log = logging.getLogger(__name__)
@@ -173,16 +175,15 @@ def _open_problems(clock: ColumnElement[Any]) -> Select[Any]:
     )
 
 
-def make_views(engine: Engine, clock: ColumnElement[Any]) -> None:
+def make_views(engine: Engine) -> None:
     """Make the views, or make them anew where they are defined differently.
 
     Safe when several senders do it at once. A failure is logged and no error: nothing that sends reads a view.
 
     :param engine: of the ledger's database; the tables are there.
-    :param clock: how the database tells the time, in UTC.
     """
     dialect = engine.dialect
-    wanted = {name: _sql(query, dialect) for name, query in definitions(dialect.name, clock).items()}
+    wanted = _statements(type(dialect))  # type: ignore[arg-type]  # a class is hashable
     digests = {name: hashlib.sha256(sql.encode()).hexdigest() for name, sql in wanted.items()}
     try:
         with engine.begin() as connection:
@@ -204,8 +205,14 @@ def _made(connection: Connection) -> dict[str, str]:
     return {row.name: row.definition for row in connection.execute(select(made_views))}
 
 
-def _sql(query: Select[Any], dialect: Dialect) -> str:
-    return str(query.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+@cache
+def _statements(dialect: type[Dialect]) -> Mapping[str, str]:
+    """The views' queries as SQL, by name. Writing them takes longer than asking whether the views are there."""
+    written = dialect()
+    return {
+        name: str(query.compile(dialect=written, compile_kwargs={"literal_binds": True}))
+        for name, query in definitions(written.name, CLOCKS[written.name]).items()
+    }
 
 
 def _note(connection: Connection, name: str, digest: str) -> None:
