@@ -31,6 +31,7 @@ from airflow_reshape.delivery.outcome import Kind, Outcome
 from airflow_reshape.delivery.privacy import redacted
 from airflow_reshape.delivery.records import FailuresUnwritableError, Records
 from airflow_reshape.delivery.retry import RetryPolicy, retry_after_seconds
+from airflow_reshape.delivery.source import closing_error, left_of
 from airflow_reshape.delivery.tally import Tally
 from airflow_reshape.delivery.transport import Answer, Transport, TransportFailure
 from airflow_reshape.delivery.trouble import Next, Trial, Trouble
@@ -195,11 +196,11 @@ class Sender:
             self.stop()
             self._inbox.end()
             wait((self._finished,), timeout=self._drain_seconds + SECONDS_TO_END)
-            _closing_error(chunks)
+            closing_error(chunks)
             if self._finished.done():
-                self._leave_the_rest()
+                self._leave_the_rest(chunks)
             raise
-        self._leave_the_rest()
+        self._leave_the_rest(chunks)
         if self._bug is not None:
             raise self._bug
         self._tally.check_balance()
@@ -224,9 +225,9 @@ class Sender:
             self._pulse()
         self._finished.result()
 
-    def _leave_the_rest(self) -> None:
+    def _leave_the_rest(self, chunks: object) -> None:
         """What was read and that nobody took before the end."""
-        for chunk in (*self._inbox.left(), self._records.left()):
+        for chunk in (*self._inbox.left(), self._records.left(), left_of(chunks)):
             self._leave(chunk)
         try:
             self._records.finish()
@@ -253,8 +254,8 @@ class Sender:
                     read_all = True
         except Exception as error:  # noqa: BLE001  # what was read before must be settled first
             source_error = error
-        closing_error = _closing_error(chunks)
-        return read_all, source_error or closing_error
+        unclosed = closing_error(chunks)
+        return read_all, source_error or unclosed
 
     def _is_halted(self) -> bool:
         return self._halt is not None
@@ -707,15 +708,3 @@ def _unprepared(position: int, lead: InvalidLead | SkippedLead, row: object) -> 
 def _known(position: int, known: KnownRow) -> Outcome:
     skipped = SkippedLead(SETTLED_BEFORE, None, known.name)
     return Outcome(Kind.SKIPPED, position, skipped, SETTLED_BEFORE, row=known.row)
-
-
-def _closing_error(chunks: Iterable[Sequence[object]]) -> Exception | None:
-    """Close a source that can be closed; what that raised, or None."""
-    close = getattr(chunks, "close", None)
-    if close is None:
-        return None
-    try:
-        close()
-    except Exception as error:  # noqa: BLE001  # told by the caller, if there is nothing worse to tell
-        return error
-    return None

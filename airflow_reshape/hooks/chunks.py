@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections import deque
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from airflow_reshape.events.models import BaseEvent
@@ -37,7 +37,7 @@ def chunked(leads: Any, rows: int = CHUNK_ROWS, clock: Callable[[], float] = tim
     if all(hasattr(leads, part) for part in ("iloc", "columns", "to_dict")):
         return _frame(leads, rows)
     if isinstance(leads, (list, tuple, deque)):
-        return _iterated(leads, rows, clock)
+        return _Gathered(leads, rows, clock)
     if isinstance(leads, Sequence) and not isinstance(leads, TEXTS):
         return _sliced(leads, rows)
     if isinstance(leads, (AsyncIterable, Awaitable)):
@@ -45,7 +45,7 @@ def chunked(leads: Any, rows: int = CHUNK_ROWS, clock: Callable[[], float] = tim
             leads.close()  # else Python warns that nobody awaited it
         raise ReshapeConfigurationError("leads is asynchronous: give a list, an iterator or a generator")
     if isinstance(leads, Iterable) and not isinstance(leads, TEXTS):
-        return _iterated(leads, rows, clock)
+        return _Gathered(leads, rows, clock)
     raise ReshapeConfigurationError(
         f"leads must be dicts, in a list, an iterator or a generator, not {type(leads).__name__}"
     )
@@ -59,27 +59,51 @@ def _flat(items: Iterable[Any]) -> Iterator[object]:
             yield item
 
 
-def _iterated(leads: Iterable[Any], rows: int, clock: Callable[[], float]) -> Iterator[list[object]]:
-    iterator = iter(leads)
-    chunk: list[object] = []
-    started = clock()
-    try:
-        for lead in _flat(iterator):
-            chunk.append(lead)
-            if len(chunk) >= rows or clock() - started >= CHUNK_SECONDS:
-                yield chunk
-                chunk = []
-                started = clock()
-        if chunk:
-            yield chunk
-    except Exception:
-        # What the source gave before it broke is settled first; then the caller sees the error.
-        if chunk:
-            yield chunk
-        raise
-    finally:
-        if inspect.isgenerator(iterator):
-            iterator.close()
+class _Gathered:
+    """Leads of an iterator in chunks; knows what it gathered when reading ends midway."""
+
+    def __init__(self, leads: Iterable[Any], rows: int, clock: Callable[[], float]) -> None:
+        self._leads = iter(leads)
+        self._rows = rows
+        self._clock = clock
+        self._chunk: list[object] = []
+        self._chunks = self._iterate()
+
+    def __iter__(self) -> Iterator[list[object]]:
+        return self
+
+    def __next__(self) -> list[object]:
+        return next(self._chunks)
+
+    def close(self) -> None:
+        """End the reading, and the generator that gives the leads."""
+        self._chunks.close()
+        if inspect.isgenerator(self._leads):
+            self._leads.close()
+
+    def left(self) -> list[object]:
+        """The leads of the chunk that was not full yet."""
+        return self._taken()
+
+    def _taken(self) -> list[object]:
+        chunk, self._chunk = self._chunk, []
+        return chunk
+
+    def _iterate(self) -> Generator[list[object], None, None]:
+        started = self._clock()
+        try:
+            for lead in _flat(self._leads):
+                self._chunk.append(lead)
+                if len(self._chunk) >= self._rows or self._clock() - started >= CHUNK_SECONDS:
+                    yield self._taken()
+                    started = self._clock()
+        except Exception:
+            # What the source gave before it broke is settled first; then the caller sees the error.
+            if self._chunk:
+                yield self._taken()
+            raise
+        if self._chunk:
+            yield self._taken()
 
 
 def _sliced(leads: Sequence[Any], rows: int) -> Iterator[list[object]]:

@@ -411,3 +411,20 @@ def test_what_was_kept_is_told_and_a_replay_that_finds_nothing_too(
     assert "No kept rows match. Kept and not settled: " in log
     assert "(1)" in log
     assert "@example.com" not in log
+
+
+class TimesOut(BaseException):
+    """Like Airflow's execution timeout."""
+
+
+def test_what_a_source_gave_before_a_timeout_is_kept(sandbox: RunningSandbox, path: str) -> None:
+    def source() -> Iterator[dict[str, Any]]:
+        yield from (lead(number) for number in range(207))  # one chunk, and a part of the next
+        raise TimesOut
+
+    with pytest.raises(TimesOut):
+        generated(source, path)
+    delivered = {event["event_id"].partition(":")[0] for event in sandbox.received(limit=1000)}
+    everything = {f"L-{number}" for number in range(207)}
+    assert everything <= delivered | kept(path)
+    assert {f"L-{number}" for number in range(200, 207)} <= kept(path)

@@ -14,8 +14,9 @@ from pydantic import ValidationError
 from airflow_reshape.delivery.checkpoint.keys import RowKey, RowKeys
 from airflow_reshape.delivery.checkpoint.progress import MOST_FAILED, Progress
 from airflow_reshape.delivery.checkpoint.record import CheckpointRecord
-from airflow_reshape.delivery.checkpoint.resume import KnownRow, Reread, closed_after
+from airflow_reshape.delivery.checkpoint.resume import KnownRow, Reread
 from airflow_reshape.delivery.outcome import Kind, Outcome
+from airflow_reshape.delivery.source import left_of
 from airflow_reshape.events.prepared import InvalidLead, Prepared
 
 STORE_KEY = "reshape_checkpoint"
@@ -76,6 +77,7 @@ class Checkpoint:
         self._floor: CheckpointRecord | None = None
         self._reread: Reread | None = None
         self._missing: set[bytes] = set()
+        self._source: object = None
         self._is_read = False
         self._changed = False
         self._saved_at = clock()
@@ -85,7 +87,7 @@ class Checkpoint:
 
     def resume(
         self, chunks: Iterable[Sequence[object]], prepare: Callable[[object], Prepared]
-    ) -> Iterator[Sequence[object]]:
+    ) -> Iterable[Sequence[object]]:
         """The rows of the source, those that an earlier try dealt with as :class:`KnownRow`.
 
         :param prepare: makes an event of a row.
@@ -94,7 +96,8 @@ class Checkpoint:
         self._earlier = self._floor = self._load()
         self._is_read = True
         if self._earlier is None:
-            return iter_chunks(chunks)
+            return chunks
+        self._source = chunks
         self._missing = {bytes.fromhex(failure) for failure in self._earlier.missing}
         self._missing |= self._earlier.failures_after(self._earlier.read)  # nobody looks for them at their positions
 
@@ -110,7 +113,7 @@ class Checkpoint:
 
     def left(self) -> list[object]:
         """The rows that were read and not given yet, once nobody reads any more."""
-        return self._reread.left() if self._reread is not None else []
+        return [*self._reread.left(), *left_of(self._source)] if self._reread is not None else []
 
     def _watched(
         self, reread: Reread, earlier: CheckpointRecord, chunks: Iterable[Sequence[object]]
@@ -249,9 +252,3 @@ class Checkpoint:
             self._progress.counts["requests"] += outcome.attempts
             (self._progress.fail if failed else self._progress.settle)(outcome.position)
             self._changed = True
-
-
-def iter_chunks(chunks: Iterable[Sequence[object]]) -> Iterator[Sequence[object]]:
-    """The chunks as they are; closed with the iterator."""
-    with closed_after(chunks):
-        yield from chunks
