@@ -74,11 +74,16 @@ def _start(running: list[Service]) -> stack.Stack:
 
 
 def _print_addresses(console: Console, here: stack.Stack) -> None:
+    home = (here.home / "airflow").relative_to(stack.ROOT)
     lines = (
         f"Airflow  {here.airflow_url}  (no login: whoever on this machine opens it is admin)",
         f"Sandbox  {here.sandbox_url}  (a stand-in of the DATA Reshape API, not the real one)",
         f"CRM      {here.crm_file.relative_to(stack.ROOT)}  (SQLite, connection {stack.CRM_CONN_ID})",
+        "DAGs     dags/  (yours too: Airflow finds new files within moments)",
         f"Logs     {here.logs.relative_to(stack.ROOT)}/",
+        "",
+        "Once a DAG has sent something, ask the ledger, or run any airflow command, like this:",
+        f"  AIRFLOW_HOME=$PWD/{home} .venv/bin/python -m airflow_reshape week --ledger-conn-id {stack.LEDGER_CONN_ID}",
         "",
         f"Trigger {DAG_IDS[0]} with max_rejected 0.05 and watch the sandbox's page;",
         "with its default, 0, the CRM's broken leads turn the run red. End it all with: make down",
