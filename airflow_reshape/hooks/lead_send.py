@@ -11,6 +11,7 @@ from airflow_reshape.delivery.checkpoint.keys import RowKeys
 from airflow_reshape.delivery.halt import Halt, Stop
 from airflow_reshape.delivery.ledger.claims import SendLedger
 from airflow_reshape.delivery.outcome import Kind
+from airflow_reshape.delivery.progress import ProgressLine
 from airflow_reshape.delivery.records import KeptFailures, Records
 from airflow_reshape.delivery.report import CURES, report
 from airflow_reshape.delivery.retry import RetryPolicy
@@ -113,8 +114,9 @@ class LeadSend:
             records=None if plan.validate_only else Records(ledger, self._checkpoint, failures),
             max_events=None if plan.validate_only else plan.max_events,
             holds=holds,
-            pulse=self._checkpoint.pulse if self._checkpoint else lambda: None,
+            pulse=self._pulse,
         )
+        self._progress = ProgressLine(self._tally, lambda line: log.info("%s", line))
 
     def run(self, chunks: Iterable[Sequence[object]]) -> dict[str, Any]:
         """Send all leads of a source.
@@ -143,6 +145,11 @@ class LeadSend:
             raise result.source_error
         self._check_failures()
         return self.summary()
+
+    def _pulse(self) -> None:
+        self._progress.pulse()
+        if self._checkpoint is not None:
+            self._checkpoint.pulse()
 
     def stop(self) -> None:
         """Ask the send to end; safe in a signal handler."""
