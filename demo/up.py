@@ -89,7 +89,7 @@ def _print_addresses(console: Console, here: stack.Stack) -> None:
         "with its default, 0, the CRM's broken leads turn the run red. End it all with: make down",
     )
     for line in lines:
-        console.print(Text(line))
+        console.print(Text(line), soft_wrap=True)
 
 
 if __name__ == "__main__":
