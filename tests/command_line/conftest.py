@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from airflow_reshape.command_line.app import app
 from airflow_reshape.sandbox.testing import RunningSandbox, running_sandbox
+from tests.connections import reshape_connection
 
 Ask = Callable[..., Result]
 
@@ -28,15 +29,7 @@ def running() -> Iterator[RunningSandbox]:
 def connected(running: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunningSandbox:
     """An empty sandbox as ``reshape_default``, an empty database as ``ledger``, another as ``crm``."""
     running.clear()
-    reshape = {
-        "conn_type": "reshape",
-        "schema": "http",
-        "host": running.host,
-        "port": running.port,
-        "password": running.token,
-        "extra": {"script_id": running.script_id},
-    }
-    monkeypatch.setenv("AIRFLOW_CONN_RESHAPE_DEFAULT", json.dumps(reshape))
+    monkeypatch.setenv("AIRFLOW_CONN_RESHAPE_DEFAULT", reshape_connection(running))
     for name in ("ledger", "crm"):
         made = {"conn_type": "sqlite", "host": str(tmp_path / f"{name}.sqlite")}
         monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(made))

@@ -12,6 +12,7 @@ from sqlalchemy import Engine, create_engine, text
 from airflow_reshape.delivery.ledger.tables import metadata
 from airflow_reshape.delivery.ledger.views import DAILY, OPEN_PROBLEMS, TIMELINE
 from airflow_reshape.sandbox.testing import RunningSandbox, running_sandbox
+from tests.connections import reshape_connection
 from tests.databases import DatabaseServer, mariadb_server, postgres_server
 
 DATABASES = ["sqlite", "postgresql", pytest.param("mysql", marks=pytest.mark.mysql)]
@@ -75,14 +76,6 @@ def sandbox(running: RunningSandbox, ledger_connection: str, monkeypatch: pytest
     """An empty sandbox as ``reshape_default``, for environment dev as ``reshape_dev``; the ledger as ``ledger``."""
     running.clear()
     for name, environment in (("DEFAULT", "prod"), ("DEV", "dev")):
-        made = {
-            "conn_type": "reshape",
-            "schema": "http",
-            "host": running.host,
-            "port": running.port,
-            "password": running.token,
-            "extra": {"script_id": running.script_id, "environment": environment},
-        }
-        monkeypatch.setenv(f"AIRFLOW_CONN_RESHAPE_{name}", json.dumps(made))
+        monkeypatch.setenv(f"AIRFLOW_CONN_RESHAPE_{name}", reshape_connection(running, environment))
     monkeypatch.setenv("AIRFLOW_CONN_LEDGER", ledger_connection)
     return running

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from airflow_reshape.sandbox.testing import RunningSandbox, running_sandbox
+from tests.connections import reshape_connection
 
 
 class TaskInstance:
@@ -31,15 +31,7 @@ def running() -> Iterator[RunningSandbox]:
 def sandbox(running: RunningSandbox, monkeypatch: pytest.MonkeyPatch) -> RunningSandbox:
     """An empty sandbox, connected as ``reshape_default``."""
     running.clear()
-    connection = {
-        "conn_type": "reshape",
-        "schema": "http",
-        "host": running.host,
-        "port": running.port,
-        "password": running.token,
-        "extra": {"script_id": running.script_id},
-    }
-    monkeypatch.setenv("AIRFLOW_CONN_RESHAPE_DEFAULT", json.dumps(connection))
+    monkeypatch.setenv("AIRFLOW_CONN_RESHAPE_DEFAULT", reshape_connection(running))
     return running
 
 
