@@ -11,7 +11,7 @@ from airflow_reshape.delivery.checkpoint.keys import RowKeys
 from airflow_reshape.delivery.halt import Halt, Stop
 from airflow_reshape.delivery.ledger.claims import SendLedger
 from airflow_reshape.delivery.outcome import Kind
-from airflow_reshape.delivery.progress import ProgressLine
+from airflow_reshape.delivery.progress_line import ProgressLine
 from airflow_reshape.delivery.records import KeptFailures, Records
 from airflow_reshape.delivery.report import CURES, report
 from airflow_reshape.delivery.retry import RetryPolicy

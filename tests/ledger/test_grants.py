@@ -16,7 +16,7 @@ from airflow_reshape.delivery.ledger.forgetting import forget
 from airflow_reshape.hooks.ledger import ledger_digests
 from airflow_reshape.hooks.reshape import ReshapeHook
 from airflow_reshape.sandbox.testing import RunningSandbox
-from tests.ledger.conftest import NewEngine
+from tests.ledger.conftest import DATABASES, NewEngine
 from tests.ledger.leads import leads
 
 DOCS = Path(__file__).parents[2] / "docs" / "ledger.md"
@@ -51,12 +51,11 @@ def granted(connection: Connection) -> Iterator[None]:
                 connection.execute(text(statement))
 
 
+@pytest.mark.parametrize("ledger_connection", DATABASES[1:], indirect=True)  # SQLite has no users
 def test_workers_send_and_forget_and_readers_see_the_views(
     sandbox: RunningSandbox, new_engine: NewEngine, ledger_connection: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = new_engine().execution_options(isolation_level="AUTOCOMMIT")
-    if owner.dialect.name == "sqlite":
-        pytest.skip("SQLite has no users")
 
     def send(first: int, last: int) -> int:
         summary = ReshapeHook().send_events(leads(first, last), event="lead_qualified", ledger_conn_id="ledger")

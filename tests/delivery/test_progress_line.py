@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_reshape.delivery import progress
+from airflow_reshape.delivery import progress_line
 from airflow_reshape.delivery.outcome import Kind
-from airflow_reshape.delivery.progress import ProgressLine
+from airflow_reshape.delivery.progress_line import ProgressLine
 from airflow_reshape.delivery.transport import AiohttpTransport
 from airflow_reshape.sandbox.testing import running_sandbox
 from tests.delivery.leads import SCRIPT_ID, TOKEN, KeepingTally, destination, in_chunks, leads, sender
@@ -40,7 +40,7 @@ def test_a_line_every_ten_seconds() -> None:
 
 
 def test_it_is_told_while_a_send_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr(progress_line, "SECONDS_BETWEEN_LINES", 0.0)
     lines: list[str] = []
     tally = KeepingTally()
     line = ProgressLine(tally, lines.append)
