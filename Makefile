@@ -14,7 +14,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONPATH VIRTUAL_ENV
 
-.PHONY: help demo test lint test-mysql crash up down lock clean
+.PHONY: help demo test lint test-mysql crash bench bench-quick up down lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,15 @@ test-mysql: $(venv)/mysql.stamp  ## install MariaDB through apt and run the SQL 
 crash: $(venv)/test.stamp  ## kill sends a hundred times, with every memory and in a real scheduler, and count what arrived
 	@$(bin)/python -m pytest -m "not mysql" tests/crash tests/ledger/test_overlap.py tests/ledger/test_baseline.py
 
+bench: $(venv)/test.stamp $(build)/peers/installed.stamp  ## measure speed, limits and memory beside peers, 40 minutes, into docs/performance.md
+	@requirements/install-nginx
+	@$(bin)/python -m benchmarks
+	@$(bin)/python -m benchmarks.report --write
+
+bench-quick: $(venv)/test.stamp $(build)/peers/installed.stamp  ## the same in 3 minutes, without limited servers and the million rows
+	@requirements/install-nginx
+	@$(bin)/python -m benchmarks --quick
+
 lock: $(venv)/test.stamp  ## work the pinned and hashed requirements out anew
 	@requirements/lock
 
@@ -52,7 +61,7 @@ clean:  ## end what runs, and remove what the targets made
 
 # One environment, filled step by step: demo < test < mysql, each a superset with the same pins. It is made anew when
 # the pins change, so that nothing of the old ones stays behind.
-$(venv)/python.stamp: requirements/new-venv $(wildcard requirements/*.txt)
+$(venv)/python.stamp: requirements/new-venv $(filter-out requirements/bench-peers.txt,$(wildcard requirements/*.txt))
 	@requirements/new-venv $(venv)
 	@touch $@
 
@@ -67,4 +76,9 @@ $(venv)/test.stamp: $(venv)/demo.stamp
 $(venv)/mysql.stamp: $(venv)/test.stamp requirements/install-mariadb
 	@requirements/install-mariadb
 	@requirements/install $(venv) requirements/mysql.txt
+	@touch $@
+
+# What the benchmarks compare with never meets the pins above.
+$(build)/peers/installed.stamp: requirements/install-peers requirements/new-venv requirements/bench-peers.txt
+	@requirements/install-peers $(build)/peers
 	@touch $@

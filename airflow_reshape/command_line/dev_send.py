@@ -9,7 +9,7 @@ from typing import Any
 from airflow_reshape.command_line.output import console, fail, say
 from airflow_reshape.hooks.lead_send import LeadSend
 from airflow_reshape.hooks.plan import SendPlan
-from airflow_reshape.hooks.reshape import TEST_RETRY
+from airflow_reshape.hooks.reshape import TEST_OUTAGE, TEST_RETRY
 from airflow_reshape.hooks.settings import ReshapeSettings
 
 log = logging.getLogger("airflow_reshape")
@@ -21,6 +21,7 @@ def send_as_dev(settings: ReshapeSettings, lead: Any, plan: SendPlan) -> None:
     :raises ReshapeError: it was not accepted.
     """
     settings = dataclasses.replace(settings, environment="dev")
+    plan = dataclasses.replace(plan, max_outage=TEST_OUTAGE)
     build = plan.builder(settings)
 
     def prepare(row: object) -> Any:

@@ -1,6 +1,15 @@
-"""The end of a source: it is closed, and what it read and did not give is asked for."""
+"""What a source of chunks may be told and asked besides its rows."""
 
 from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from typing import Self
+
+
+def total_of(chunks: object) -> int | None:
+    """How many leads a source will give, where it knows before it is read."""
+    total: int | None = getattr(chunks, "total", None)
+    return total
 
 
 def closing_error(chunks: object) -> Exception | None:
@@ -19,3 +28,38 @@ def left_of(chunks: object) -> list[object]:
     """Rows that a source gathered for a chunk and did not give, where it can tell; once nobody reads any more."""
     left = getattr(chunks, "left", None)
     return list(left()) if left is not None else []
+
+
+def waited(chunks: object) -> bool:
+    """Tell a source that its reader has to wait, in the reader's thread: it may use the time, a third of a second.
+
+    :returns: whether it could use more of it at once, so that the next wait had better be short.
+    """
+    use = getattr(chunks, "waited", None)
+    return bool(use()) if use is not None else False
+
+
+class Passing(Iterator[Sequence[object]]):
+    """Chunks made of those of another source, which is told of waiting.
+
+    :param chunks: what is given; closing it closes the source.
+    :param source: the source.
+    """
+
+    def __init__(self, chunks: Generator[Sequence[object], None, None], source: object) -> None:
+        self._chunks = chunks
+        self._source = source
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Sequence[object]:
+        return next(self._chunks)
+
+    def close(self) -> None:
+        """End the reading."""
+        self._chunks.close()
+
+    def waited(self) -> bool:
+        """See :func:`waited`."""
+        return waited(self._source)

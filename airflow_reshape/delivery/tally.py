@@ -36,6 +36,12 @@ def _count(counter: Counter[str], name: str) -> None:
     counter[name if name in counter or len(counter) < MOST_REASONS else OTHER_REASONS] += 1
 
 
+def _counter(counters: dict[str, Counter[str]], name: str) -> Counter[str]:
+    if name not in counters:
+        counters[name] = Counter()
+    return counters[name]
+
+
 class BalanceError(AssertionError):
     """A lead has no outcome, or two: a bug of this package."""
 
@@ -70,7 +76,6 @@ class Tally:
     cleaned: Counter[str] = field(default_factory=Counter)
     doubtful: Counter[str] = field(default_factory=Counter)
     defaulted: Counter[str] = field(default_factory=Counter)
-    fields_found: Counter[str] = field(default_factory=Counter)
     stages: dict[str, Counter[str]] = field(default_factory=dict)
     known_by: dict[str, Counter[str]] = field(default_factory=dict)
     disqualified_by: Counter[str] = field(default_factory=Counter)
@@ -82,6 +87,7 @@ class Tally:
     undated: int = 0
     examples: list[Example] = field(default_factory=list)
     payloads: list[Any] = field(default_factory=list)
+    _found: dict[str, dict[str, int]] = field(default_factory=dict, repr=False)
 
     def record(self, outcome: Outcome) -> None:
         """Count one outcome."""
@@ -91,12 +97,14 @@ class Tally:
         lead = outcome.lead
         name = lead.name if lead is not None else None
         shown = self._shown_event(name)
-        self.by_event.setdefault(shown, Counter())[outcome.kind.value] += 1
+        _counter(self.by_event, shown)[outcome.kind.value] += 1
         if lead is not None:
             self._record_stage(lead.stage, outcome, shown if name else None)
         getattr(self, f"_record_{outcome.kind.value}")(outcome)
 
     def _shown_event(self, name: str | None) -> str:
+        if name in self.by_event:
+            return str(name)
         shown = event_label(name) if name else "(unknown)"
         return shown if shown in self.by_event or len(self.by_event) < MOST_EVENTS else OTHER_EVENTS
 
@@ -107,15 +115,29 @@ class Tally:
         if shown not in self.stages and len(self.stages) >= MOST_STAGES:
             shown = OTHER_STAGES
         unsteered = outcome.why if outcome.why in ("unknown_stage", "stage_not_sent") else None
-        self.stages.setdefault(shown, Counter())[unsteered or name or "invalid"] += 1
+        _counter(self.stages, shown)[unsteered or name or "invalid"] += 1
 
     def _record_delivered(self, outcome: Outcome) -> None:
         lead = outcome.lead
         assert isinstance(lead, PreparedEvent)
         name = self._shown_event(lead.name)
-        self.days.setdefault(name, Counter())[self.day_of(lead.occurred_at)] += 1
-        self.identifiers.setdefault(name, Counter()).update(identifiers(lead.event))
+        _counter(self.days, name)[self.day_of(lead.occurred_at)] += 1
+        kinds = _counter(self.identifiers, name)
+        for kind in identifiers(lead.event):
+            kinds[kind] += 1
         self._record_value(name, lead.body["event"])
+        if lead.left_out or lead.cleaned or lead.doubtful:
+            self._record_problems(lead)
+        self.undated += lead.occurred_at is None
+        for path in lead.defaulted:
+            self.defaulted[path] += 1
+        for part, content in lead.body.items():
+            keys = content if part in PARTS_OF_KNOWN_FIELDS and isinstance(content, dict) else ("",)
+            found = self._found.setdefault(part, {})
+            for key in keys:
+                found[key] = found.get(key, 0) + 1
+
+    def _record_problems(self, lead: PreparedEvent) -> None:
         for counter, problems in (
             (self.sent_without, lead.left_out),
             (self.cleaned, lead.cleaned),
@@ -125,13 +147,15 @@ class Tally:
                 _count(counter, left_out)
         for told in {f"{label(problem.field)}: {problem.rule}" for problem in lead.left_out}:
             _count(self.left_out_by, told)
-        self.undated += lead.occurred_at is None
-        self.defaulted.update(lead.defaulted)
-        for part, content in lead.body.items():
-            if part in PARTS_OF_KNOWN_FIELDS and isinstance(content, Mapping):
-                self.fields_found.update(f"{part}.{key}" for key in content)
-            else:
-                self.fields_found[part] += 1
+
+    @property
+    def fields_found(self) -> dict[str, int]:
+        """How many delivered events had each field: those of the known parts by name, other parts as a whole."""
+        return {
+            f"{part}.{key}" if key else part: count
+            for part, found in self._found.items()
+            for key, count in found.items()
+        }
 
     def _record_value(self, name: str, details: Mapping[str, Any]) -> None:
         """Sum the value, and count why a lead was disqualified: in the vocabulary's words, not the sales team's."""
@@ -161,7 +185,7 @@ class Tally:
         self.skipped_by[outcome.why or "skipped"] += 1
         if outcome.why in KNOWN:
             name = self._shown_event(outcome.lead.name if outcome.lead is not None else None)
-            self.known_by.setdefault(name, Counter())[outcome.why] += 1
+            _counter(self.known_by, name)[outcome.why] += 1
         if outcome.why == "validate_only" and isinstance(outcome.lead, PreparedEvent):
             self._record_delivered(outcome)
             if len(self.payloads) < MOST_PAYLOADS:

@@ -22,36 +22,44 @@ class Trial:
     :param attempts: requests made.
     :param charged: failures that may be the event's fault.
     :param blamed: those that came while the server surely took others.
-    :param in_vain: failures in a row without a success of another event in between.
     :param begun: requests begun, by all events, up to the last failure.
-    :param successes: requests that succeeded, of all events, up to the last failure.
     """
 
     attempts: int = 0
     charged: int = 0
     blamed: int = 0
-    in_vain: int = 0
     begun: int | None = None
-    successes: int = 0
 
 
 @dataclass(slots=True)
 class Trouble:
-    """Watches all attempts of a send.
+    """Watches all attempts of a send. Times are in seconds of any clock.
 
+    :param max_outage: seconds without a success after which the server is given up. Default 300.
     :param refusals_to_stop: distinct events refused (403, 404) in a row that make it the connection's fault.
-    :param failures_for_outage: distinct events failing without a success between that make it an outage.
+    :param failures_for_outage: distinct events failing, or failures that can be no event's fault, of requests after
+        which none succeeded, that make it the server's; more if more are in flight.
     :param failures_for_blame: failures while others succeed that make it the event's fault whatever else happens.
     """
 
+    max_outage: float = 300.0
     refusals_to_stop: int = 3
     failures_for_outage: int = 3
     failures_for_blame: int = 3
     successes: int = 0
+    since: float | None = None
+    """When the first attempt failed after the last success, or None."""
     _begun: int = 0
     _latest_success: int = 0
-    _failing: set[int] = field(default_factory=set)
+    _threshold: int = 3
+    _faultless: list[int] = field(default_factory=list)
+    _failing: dict[int, int] = field(default_factory=dict)
     _refused: set[int] = field(default_factory=set)
+
+    @property
+    def is_outage(self) -> bool:
+        """Whether the server takes nothing: then one event at a time finds out when it does again."""
+        return max(len(self._failing), len(self._faultless)) >= self._threshold
 
     def begins(self) -> int:
         """A request begins; its number."""
@@ -65,33 +73,56 @@ class Trouble:
         """
         self.successes += 1
         self._latest_success = max(self._latest_success, request)
-        self._failing.clear()
         self._refused.clear()
+        if self.since is None:
+            return
+        # One in flight at the moment when a server goes down may still succeed.
+        self._failing = {event: failed for event, failed in self._failing.items() if failed > request}
+        self._faultless = [failed for failed in self._faultless if failed > request]
+        if not self._failing and not self._faultless:
+            self.since = None
 
     def refused(self, position: int) -> bool:
         """An event got 403 or 404; True if the connection is to blame."""
         self._refused.add(position)
         return self.successes == 0 or len(self._refused) >= self.refusals_to_stop
 
-    def failed(self, position: int, trial: Trial, may_be_its_fault: bool, most_attempts: int) -> Next:
+    def failed(
+        self,
+        position: int,
+        trial: Trial,
+        may_be_its_fault: bool,
+        most_attempts: int,
+        now: float,
+        request: int,
+        in_flight: int = 0,
+    ) -> Next:
         """An attempt failed in a way that is tried again.
 
         :param may_be_its_fault: False where the answer is not about the event: no connection, too many requests.
         :param most_attempts: attempts an event gets.
+        :param now: when.
+        :param request: number of the request.
+        :param in_flight: requests in flight.
         """
-        # Only a request that began after the last failure shows that the server worked: one in flight at the
-        # moment when a server goes down may still succeed.
-        blamed = may_be_its_fault and trial.begun is not None and self._latest_success > trial.begun
-        trial.charged += may_be_its_fault
-        trial.blamed += blamed
-        trial.in_vain = trial.in_vain + 1 if trial.successes == self.successes else 1
-        trial.begun, trial.successes = self._begun, self.successes
-        if not trial.blamed:
-            self._failing.add(position)
-        if max(trial.charged, trial.in_vain) < most_attempts:
-            return Next.RETRY
-        its_fault = trial.charged >= most_attempts and (
-            trial.blamed >= self.failures_for_blame
-            or (self.successes > 0 and len(self._failing) < self.failures_for_outage)
-        )
-        return Next.GIVE_UP if its_fault and may_be_its_fault else Next.OUTAGE
+        self.since = now if self.since is None else self.since
+        was_outage = self.is_outage
+        self._threshold = max(self.failures_for_outage, in_flight // 2)
+        # Only a request that began after the last failure shows that the server worked.
+        trial.blamed += may_be_its_fault and trial.begun is not None and self._latest_success > trial.begun
+        trial.begun = self._begun
+        if not trial.blamed and request > self._latest_success:
+            self._failing[position] = request
+        if may_be_its_fault:
+            trial.charged += not was_outage  # else it was a probe, for all
+        elif request > self._latest_success:
+            self._faultless.append(request)
+        if may_be_its_fault and trial.charged >= most_attempts and self._is_its_own_fault(trial):
+            self._failing.pop(position, None)
+            self.since = now if self._failing or self._faultless else None
+            return Next.GIVE_UP
+        return Next.OUTAGE if now - self.since >= self.max_outage else Next.RETRY
+
+    def _is_its_own_fault(self, trial: Trial) -> bool:
+        others_work = self.successes > 0 and len(self._failing) < self.failures_for_outage
+        return trial.blamed >= self.failures_for_blame or others_work

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from enum import Enum
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from airflow_reshape.delivery.transport import Answer
@@ -103,8 +104,14 @@ def _judge_success(answer: Answer) -> Verdict:
 
 
 def _json(answer: Answer) -> Any:
+    return _parsed(answer.text)
+
+
+@lru_cache(maxsize=16)
+def _parsed(text: str) -> Any:
+    """What an answer says, not to be changed; most answers of a server are the same."""
     try:
-        return json.loads(answer.text)
+        return json.loads(text)
     except (ValueError, RecursionError):
         return None
 

@@ -33,11 +33,11 @@ def chunked(leads: Any, rows: int = CHUNK_ROWS, clock: Callable[[], float] = tim
             "leads is None: the upstream task or the function returned nothing; return an empty list for no leads"
         )
     if isinstance(leads, (Mapping, BaseEvent)):
-        return iter([[leads]])
-    if all(hasattr(leads, part) for part in ("iloc", "columns", "to_dict")):
-        return _frame(leads, rows)
+        return _Gathered((leads,), rows, clock, known_total(leads))
+    if _is_frame(leads):
+        return _Gathered(_records(leads, rows), rows, clock, known_total(leads))
     if isinstance(leads, (list, tuple, deque)):
-        return _Gathered(leads, rows, clock)
+        return _Gathered(leads, rows, clock, known_total(leads))
     if isinstance(leads, Sequence) and not isinstance(leads, TEXTS):
         return _sliced(leads, rows)
     if isinstance(leads, (AsyncIterable, Awaitable)):
@@ -51,6 +51,24 @@ def chunked(leads: Any, rows: int = CHUNK_ROWS, clock: Callable[[], float] = tim
     )
 
 
+def known_total(leads: Any) -> int | None:
+    """How many leads there are; None if that is not known before they are read.
+
+    :param leads: as for :func:`chunked`. The length of a lazy sequence does not tell: each item may be many leads.
+    """
+    if isinstance(leads, (Mapping, BaseEvent)):
+        return 1
+    if _is_frame(leads):
+        return len(leads)
+    if isinstance(leads, (list, tuple, deque)):
+        return sum(len(lead) if isinstance(lead, (list, tuple)) else 1 for lead in leads)
+    return None
+
+
+def _is_frame(leads: Any) -> bool:
+    return all(hasattr(leads, part) for part in ("iloc", "columns", "to_dict"))
+
+
 def _flat(items: Iterable[Any]) -> Iterator[object]:
     for item in items:
         if isinstance(item, (list, tuple)):
@@ -60,9 +78,13 @@ def _flat(items: Iterable[Any]) -> Iterator[object]:
 
 
 class _Gathered:
-    """Leads of an iterator in chunks; knows what it gathered when reading ends midway."""
+    """Leads of an iterator in chunks; knows what it gathered when reading ends midway.
 
-    def __init__(self, leads: Iterable[Any], rows: int, clock: Callable[[], float]) -> None:
+    :ivar total: how many there are, or None.
+    """
+
+    def __init__(self, leads: Iterable[Any], rows: int, clock: Callable[[], float], total: int | None = None) -> None:
+        self.total = total
         self._leads = iter(leads)
         self._rows = rows
         self._clock = clock
@@ -116,6 +138,6 @@ def _sliced(leads: Sequence[Any], rows: int) -> Iterator[list[object]]:
         items = min(rows, max(1, rows * len(part) // max(1, len(flat))))  # about as many as make one chunk
 
 
-def _frame(leads: Any, rows: int) -> Iterator[list[object]]:
-    for start in range(0, len(leads), rows):
-        yield leads.iloc[start : start + rows].to_dict("records")
+def _records(frame: Any, rows: int) -> Iterator[Any]:
+    for start in range(0, len(frame), rows):
+        yield from frame.iloc[start : start + rows].to_dict("records")

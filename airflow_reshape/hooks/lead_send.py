@@ -10,13 +10,18 @@ from airflow_reshape.delivery.checkpoint.checkpoint import Checkpoint, StateStor
 from airflow_reshape.delivery.checkpoint.keys import RowKeys
 from airflow_reshape.delivery.halt import Halt, Stop
 from airflow_reshape.delivery.ledger.claims import SendLedger
+from airflow_reshape.delivery.ledger.store import SenderIdentity
+from airflow_reshape.delivery.outage_notice import OutageNotice
 from airflow_reshape.delivery.outcome import Kind
+from airflow_reshape.delivery.pace import Pace
 from airflow_reshape.delivery.progress_line import ProgressLine
 from airflow_reshape.delivery.records import KeptFailures, Records
 from airflow_reshape.delivery.report import CURES, report
 from airflow_reshape.delivery.retry import RetryPolicy
 from airflow_reshape.delivery.sender import Sender, SendResult
+from airflow_reshape.delivery.source import total_of
 from airflow_reshape.delivery.transport import AiohttpTransport, TransportUnusable
+from airflow_reshape.delivery.trouble import Trouble
 from airflow_reshape.events.prepared import Prepared
 from airflow_reshape.exceptions import (
     ReshapeConfigurationError,
@@ -29,6 +34,8 @@ from airflow_reshape.exceptions import (
     ReshapeTooManyEventsError,
     ReshapeUnavailableError,
 )
+from airflow_reshape.hooks.garbage import older_objects_left_alone
+from airflow_reshape.hooks.metrics import SendMetrics, metric_tags
 from airflow_reshape.hooks.plan import SendPlan
 from airflow_reshape.hooks.settings import ReshapeSettings
 
@@ -60,6 +67,18 @@ class Log(Protocol):
         ...
 
 
+class Watch(Protocol):
+    """Looks at a running send, and tells somebody."""
+
+    def pulse(self) -> None:
+        """Look, about once a second."""
+        ...
+
+    def end(self) -> None:
+        """Look for the last time."""
+        ...
+
+
 class LeadSend:
     """Sends leads once; make a new one for the next send.
 
@@ -71,6 +90,7 @@ class LeadSend:
     :param state_store: keeps how far the tries of the task came; unused with a ledger. Default: nothing does.
     :param failures: keeps the rows of failed leads. Default: nothing does.
     :param holds: with ``max_events``, nothing is sent before all events are counted. Default True.
+    :param identity: the task's try, for the tags of the metrics. Default: no metrics.
     """
 
     def __init__(
@@ -84,6 +104,7 @@ class LeadSend:
         state_store: StateStore | None = None,
         failures: KeptFailures | None = None,
         holds: bool = True,
+        identity: SenderIdentity | None = None,
     ) -> None:
         self._settings = settings
         self._plan = plan
@@ -109,14 +130,17 @@ class LeadSend:
             guards=self._guards,
             tally=self._tally,
             concurrency=plan.concurrency,
+            rate_limit=plan.rate_limit,
             retry=retry,
+            trouble=Trouble(max_outage=plan.max_outage.total_seconds()),
             # Nothing is written of what is not sent.
             records=None if plan.validate_only else Records(ledger, self._checkpoint, failures),
             max_events=None if plan.validate_only else plan.max_events,
             holds=holds,
             pulse=self._pulse,
         )
-        self._progress = ProgressLine(self._tally, lambda line: log.info("%s", line))
+        self._identity = identity
+        self._watches: list[Watch] = []
 
     def run(self, chunks: Iterable[Sequence[object]]) -> dict[str, Any]:
         """Send all leads of a source.
@@ -125,11 +149,14 @@ class LeadSend:
         :returns: the summary: counts only.
         :raises ReshapeError: see the classes; its ``summary`` holds the counts.
         """
+        self._watches = self._new_watches(total_of(chunks))
         try:
             if self._checkpoint is not None:
                 chunks = self._checkpoint.resume(chunks, self._prepare)
-            result = self._sender.send(chunks)
+            with older_objects_left_alone():
+                result = self._sender.send(chunks)
             self._remember(result)
+            self._end_watches()
             self._report(result.seconds)
         except TransportUnusable as error:
             raise ReshapeConfigurationError(f"the connection is wrong: {error}", self.summary()) from None
@@ -137,6 +164,7 @@ class LeadSend:
             if self._checkpoint is not None:
                 self._checkpoint.save()  # also after its end: what times out now is tried again
             with contextlib.suppress(Exception):  # what ends the task is already on its way
+                self._end_watches()
                 self._report(0.0)
             raise
         if result.halt is not None:
@@ -147,9 +175,33 @@ class LeadSend:
         return self.summary()
 
     def _pulse(self) -> None:
-        self._progress.pulse()
+        for watch in self._watches:
+            watch.pulse()
         if self._checkpoint is not None:
             self._checkpoint.pulse()
+
+    def _new_watches(self, total: int | None) -> list[Watch]:
+        tally, warn = self._tally, self._warn
+
+        def pace() -> Pace:
+            return self._sender.pace
+
+        watches: list[Watch] = [
+            ProgressLine(tally, pace, lambda line: self._log.info("%s", line), total),
+            OutageNotice(pace, warn, self._plan.max_outage.total_seconds()),
+        ]
+        if self._identity is not None and not self._plan.validate_only:
+            tags = metric_tags(self._identity, self._settings.environment)
+            watches.append(SendMetrics(tally, pace, tags, warn))
+        return watches
+
+    def _end_watches(self) -> None:
+        watches, self._watches = self._watches, []
+        for watch in watches:
+            watch.end()
+
+    def _warn(self, line: str) -> None:
+        self._log.warning("%s", line)
 
     def stop(self) -> None:
         """Ask the send to end; safe in a signal handler."""

@@ -49,7 +49,10 @@ class SendPlan:
     :param require_consent: consents a lead must have given: ``analytics``, ``personalization``, ``marketing``.
     :param require_identifier: an event needs user.id, user.email or user.phone. Default False.
     :param exclude_emails: addresses or patterns such as ``*@example.com`` not to send.
-    :param concurrency: most requests in flight. Default 16.
+    :param concurrency: most requests in flight; there are fewer where the server can do no more. Default 64.
+    :param rate_limit: most events a second, a number above 0. Default: as many as the server takes.
+    :param max_outage: how long the server may take nothing before the send is given up, a timedelta. Default 5
+        minutes.
     :param max_rejected: how many leads may fail (int), or which share of them (float). Default 0.
     :param validate_only: map, validate and report, send nothing. Default False.
     :param ledger_conn_id: connection of a SQL database (SQLite, PostgreSQL, MySQL or MariaDB) that remembers what was
@@ -86,7 +89,9 @@ class SendPlan:
     require_consent: Sequence[str] = ()
     require_identifier: bool = False
     exclude_emails: Sequence[str] = ()
-    concurrency: int = 16
+    concurrency: int = 64
+    rate_limit: float | None = None
+    max_outage: timedelta = timedelta(minutes=5)
     max_rejected: float = 0
     validate_only: bool = False
     ledger_conn_id: str | None = None
@@ -127,6 +132,11 @@ class SendPlan:
         object.__setattr__(self, "field_map", field_map)
         object.__setattr__(self, "_steering", steering)
         object.__setattr__(self, "_defaults", defaults)
+
+    @property
+    def events(self) -> frozenset[str]:
+        """The names of the events that it can make; empty if the rows name them."""
+        return self._steering.events
 
     def check_columns(self, columns: Sequence[str]) -> None:
         """Check the columns of a source that tells them before its rows.
@@ -203,6 +213,12 @@ def _is_limit(limit: Any) -> bool:
     return limit >= 0 and (isinstance(limit, int) or limit <= 1)
 
 
+def _is_rate(rate: Any) -> bool:
+    if rate is None:
+        return True
+    return isinstance(rate, (int, float)) and not isinstance(rate, bool) and math.isfinite(rate) and rate > 0
+
+
 def _are_names(names: Any) -> bool:
     return isinstance(names, (list, tuple, set, frozenset)) and all(isinstance(n, str) and n.strip() for n in names)
 
@@ -262,6 +278,8 @@ ARGUMENT_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda n: isinstance(n, int) and not isinstance(n, bool) and 1 <= n <= 1024,
         "must be between 1 and 1024",
     ),
+    "rate_limit": (_is_rate, "must be a number of events a second, above 0"),
+    "max_outage": (_is_duration, "must be a positive timedelta, such as timedelta(minutes=5)"),
     "max_rejected": (_is_limit, "must be a count (int) or a share between 0.0 and 1.0 (float)"),
     "require_reason": _FLAG,
     "allow_other_reasons": _FLAG,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
@@ -25,7 +26,8 @@ from airflow_reshape.hooks.settings import ReshapeSettings, read_settings
 
 TEST_EVENT = LeadQualified(event=LeadQualifiedDetails(id="connection-test", currency="EUR", value=0))
 # Somebody looks at the connection form and waits.
-TEST_RETRY = RetryPolicy(most_attempts=2, first_delay=0.2, longest_retry_after=1.0)
+TEST_RETRY = RetryPolicy(most_attempts=2, first_delay=0.2, longest_delay=0.5, longest_retry_after=1.0)
+TEST_OUTAGE = timedelta(seconds=1)
 
 
 class ReshapeHook(BaseHook):
@@ -68,7 +70,7 @@ class ReshapeHook(BaseHook):
         """A send that has not begun, for callers that need to stop it.
 
         :param plan: what is sent, and how.
-        :param identity: the task's try, for the ledger. Default: nobody.
+        :param identity: the task's try, for the ledger and the metrics. Default: nobody.
         :param state_store: keeps how far the tries of a task came, as Airflow's ``task_state_store``; unused with a
             ledger. Default: nothing does.
         :param holds: with ``max_events``, nothing is sent before all events are counted. Default True.
@@ -82,6 +84,7 @@ class ReshapeHook(BaseHook):
             state_store=state_store,
             failures=open_failures(plan, self.settings, identity, plan.guards().failing),
             holds=holds,
+            identity=identity,
         )
 
     def send_events(self, leads: Any, **options: Any) -> dict[str, Any]:
@@ -116,7 +119,9 @@ class ReshapeHook(BaseHook):
         """
         try:
             event = TEST_EVENT.model_copy(update={"context": TEST_CONTEXT})
-            LeadSend(self.settings, SendPlan(concurrency=1), self.log, retry=TEST_RETRY).run([[event]])
+            LeadSend(self.settings, SendPlan(concurrency=1, max_outage=TEST_OUTAGE), self.log, retry=TEST_RETRY).run(
+                [[event]]
+            )
         except ReshapeError as error:
             return False, str(error)
         except Exception as error:  # noqa: BLE001  # the connection form shows a text, whatever happened

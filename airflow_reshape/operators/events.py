@@ -15,7 +15,7 @@ from airflow_reshape.delivery.ledger.store import SenderIdentity
 from airflow_reshape.events.formats import flag
 from airflow_reshape.events.rules import OnBadField
 from airflow_reshape.exceptions import ReshapeConfigurationError
-from airflow_reshape.hooks.chunks import chunked
+from airflow_reshape.hooks.chunks import chunked, known_total
 from airflow_reshape.hooks.lead_send import LeadSend
 from airflow_reshape.hooks.plan import SendPlan
 from airflow_reshape.hooks.reshape import ReshapeHook
@@ -71,7 +71,9 @@ class BaseReshapeOperator(BaseOperator):
         require_consent: Sequence[str] = (),
         require_identifier: bool = False,
         exclude_emails: Sequence[str] = (),
-        concurrency: int = 16,
+        concurrency: int = SendPlan.concurrency,
+        rate_limit: float | None = None,
+        max_outage: timedelta = SendPlan.max_outage,
         max_rejected: float | str = 0,
         validate_only: bool | str = False,
         ledger_conn_id: str | None = None,
@@ -113,6 +115,8 @@ class BaseReshapeOperator(BaseOperator):
             require_identifier=require_identifier,
             exclude_emails=exclude_emails,
             concurrency=concurrency,
+            rate_limit=rate_limit,
+            max_outage=max_outage,
             max_rejected=0 if isinstance(max_rejected, str) else max_rejected,
             validate_only=False if isinstance(validate_only, str) else validate_only,
             ledger_conn_id=ledger_conn_id,
@@ -200,11 +204,8 @@ class ReshapeSendEventsOperator(BaseReshapeOperator):
         return chunked(self.leads.value)
 
     def count_leads(self, plan: SendPlan) -> int | None:  # noqa: ARG002
-        """How many leads a list holds."""
-        leads = self.leads.value
-        if not isinstance(leads, (list, tuple)):
-            return None
-        return sum(len(lead) if isinstance(lead, (list, tuple)) else 1 for lead in leads)
+        """How many leads there are, where that is known."""
+        return known_total(self.leads.value)
 
 
 class ReshapeLeadQualifiedOperator(ReshapeSendEventsOperator):

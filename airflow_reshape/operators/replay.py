@@ -102,7 +102,14 @@ class ReshapeReplayOperator(BaseReshapeOperator):
         settings, identity = ReshapeHook(self.reshape_conn_id).settings, _identity(context)
         self._replay = open_replay(plan, settings, identity, wanted)
         # No checkpoint: the marks tell a retry what is left.
-        return LeadSend(settings, plan, self.log, ledger=open_ledger(settings, plan, identity), failures=self._replay)
+        return LeadSend(
+            settings,
+            plan,
+            self.log,
+            ledger=open_ledger(settings, plan, identity),
+            failures=self._replay,
+            identity=identity,
+        )
 
 
 def _moment(name: str, value: datetime | str | None, timezone: str) -> datetime | None:

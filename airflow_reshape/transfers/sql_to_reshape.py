@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_reshape.exceptions import ReshapeConfigurationError
 from airflow_reshape.hooks.connections import connection
 from airflow_reshape.hooks.plan import SendPlan
 from airflow_reshape.operators.events import BaseReshapeOperator
+from airflow_reshape.transfers.read_ahead import ReadAhead
 from airflow_reshape.transfers.sql_errors import SqlRefused
 from airflow_reshape.transfers.sql_query import counting
 from airflow_reshape.transfers.sql_stream import SqlStream
@@ -27,7 +28,10 @@ class SqlToReshapeOperator(BaseReshapeOperator):
     :param sql_conn_id: connection of the database; any whose hook is a ``DbApiHook``. (templated)
     :param parameters: of the query, in the driver's own style. (templated)
     :param sql_hook_params: extra arguments of the database's hook. Default none.
+    :param read_ahead: once the cursor has stood idle for ten seconds, read the rest of the result into an encrypted
+        temporary file and send it from there, so that the transaction ends. Default True.
     :param kwargs: see :class:`~airflow_reshape.operators.events.BaseReshapeOperator`.
+    :raises ReshapeConfigurationError: when the DAG is parsed: an argument is wrong.
     """
 
     template_fields: Sequence[str] = (
@@ -50,6 +54,7 @@ class SqlToReshapeOperator(BaseReshapeOperator):
         sql_conn_id: str,
         parameters: Mapping[str, Any] | Iterable[Any] | None = None,
         sql_hook_params: Mapping[str, Any] | None = None,
+        read_ahead: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -57,9 +62,16 @@ class SqlToReshapeOperator(BaseReshapeOperator):
         self.sql_conn_id = sql_conn_id
         self.parameters = parameters
         self.sql_hook_params = sql_hook_params
+        if not isinstance(read_ahead, bool):
+            raise ReshapeConfigurationError("read_ahead must be True or False")
+        self.read_ahead = read_ahead
 
-    def chunks(self, plan: SendPlan) -> Iterator[Sequence[object]]:
+    def chunks(self, plan: SendPlan) -> Iterable[Sequence[object]]:
         """The rows of the query."""
+        rows = self._rows(plan)
+        return ReadAhead(rows) if self.read_ahead else rows
+
+    def _rows(self, plan: SendPlan) -> Generator[Sequence[object], None, None]:
         with SqlStream(self._hook(), self.sql, self.parameters) as stream:
             plan.check_columns(stream.columns)
             yield from stream

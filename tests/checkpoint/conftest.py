@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_reshape.delivery.sender import Sender
+from airflow_reshape.delivery.trouble import Trouble
 from airflow_reshape.hooks import lead_send
 from airflow_reshape.sandbox.testing import RunningSandbox, running_sandbox
 from tests.checkpoint.stores import Store
@@ -37,9 +38,9 @@ def store() -> Store:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An outage is told after moments."""
+    """An outage is given up after moments."""
 
     def quick(**options: Any) -> Sender:
-        return Sender(**{**options, "retry": QUICK})
+        return Sender(**{**options, "retry": QUICK, "trouble": Trouble(max_outage=0.3)})
 
     monkeypatch.setattr(lead_send, "Sender", quick)

@@ -15,6 +15,7 @@ from airflow_reshape.delivery.retry import RetryPolicy
 from airflow_reshape.delivery.sender import Sender, SendResult
 from airflow_reshape.delivery.tally import Tally
 from airflow_reshape.delivery.transport import AiohttpTransport, Destination, Transport
+from airflow_reshape.delivery.trouble import Trouble
 from airflow_reshape.events.prepared import Prepared
 from airflow_reshape.events.rules import Generation, Rules
 from airflow_reshape.events.wire import WIRE_FORMS
@@ -22,7 +23,7 @@ from airflow_reshape.mapping import EventBuilder, FieldMap, Steering
 
 TOKEN = "token-of-the-tests"
 SCRIPT_ID = "AB12CD34"
-QUICK = RetryPolicy(first_delay=0.002, longest_delay=0.01)
+QUICK = RetryPolicy(first_delay=0.002, longest_delay=0.01, first_probe=0.002, longest_probe=0.01)
 
 
 def builder(generation: Generation = "standard") -> EventBuilder:
@@ -74,13 +75,23 @@ def destination(url: str, generation: Generation = "standard", **fields: Any) ->
 
 
 def sender(transport: Transport, **options: Any) -> tuple[Sender, KeepingTally]:
-    """A sender with tiny pauses, and its tally; ``ledger`` may be given instead of ``records``."""
+    """A sender with tiny pauses and all of its window from the first, and its tally; ``ledger`` may be given instead of
+    ``records``."""
     if "ledger" in options:
         options["records"] = Records(options.pop("ledger"))
     tally = KeepingTally()
     generation: Generation = options.pop("generation", "standard")
     prepare: Callable[[object], Prepared] = options.pop("prepare", builder(generation))
-    settings: dict[str, Any] = {"guards": Guards(), "retry": QUICK, "random": Random(7), "tally": tally, **options}
+    settings: dict[str, Any] = {
+        "guards": Guards(),
+        "retry": QUICK,
+        "trouble": Trouble(max_outage=1.0),
+        "random": Random(7),
+        "tally": tally,
+        "concurrency": 16,
+        **options,
+    }
+    settings.setdefault("first_window", settings["concurrency"])
     return Sender(transport=transport, prepare=prepare, **settings), tally
 
 

@@ -21,7 +21,11 @@ OK = b'{"result":"ok","detail":["Received. This has been processed"]}'
 
 @dataclass(frozen=True)
 class Request:
-    """One request as it came over the wire."""
+    """One request as it came over the wire.
+
+    :param at: when it came, as ``time.monotonic`` tells.
+    :param in_flight: requests without an answer then, this one among them.
+    """
 
     number: int
     attempt: int
@@ -30,6 +34,7 @@ class Request:
     headers: dict[str, str]
     raw: bytes
     at: float
+    in_flight: int
 
     @property
     def body(self) -> dict[str, Any]:
@@ -156,10 +161,11 @@ class ScriptedServer:
         raw = await reader.readexactly(int(headers.get("content-length", "0")))
         key = raw.decode("utf-8", "replace")
         self._seen[key] = self._seen.get(key, 0) + 1
-        request = Request(len(self.requests) + 1, self._seen[key], method, target, headers, raw, time.monotonic())
-        self.requests.append(request)
         self._in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self._in_flight)
+        number, now = len(self.requests) + 1, time.monotonic()
+        request = Request(number, self._seen[key], method, target, headers, raw, now, self._in_flight)
+        self.requests.append(request)
         try:
             reply = self.script(request)
             if reply.before:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -14,9 +15,11 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from airflow_reshape.delivery.halt import Stop
+from airflow_reshape.delivery.limits import rate
 from airflow_reshape.delivery.outcome import Kind
 from airflow_reshape.delivery.retry import RetryPolicy
 from airflow_reshape.delivery.transport import Answer, TransportFailure
+from airflow_reshape.delivery.trouble import Trouble
 from airflow_reshape.events.rules import Rules
 from airflow_reshape.mapping import EventBuilder, FieldMap, Steering
 from tests.delivery.leads import KeepingTally, in_chunks, sender
@@ -136,7 +139,7 @@ def worlds(draw: st.DrawFn) -> dict[str, Any]:
         first = draw(st.integers(0, count))
         down = draw(st.sampled_from(["500", "connect", "timeout", "429"]))
         for number in range(first + 1, count + 1):
-            script[f"e{number}"] = [draw(st.sampled_from([down, "reset", "500"])), *[down] * 20]
+            script[f"e{number}"] = [draw(st.sampled_from([down, "reset", "500"])), *[down] * 200]
     return {
         "rows": rows,
         "script": script,
@@ -146,8 +149,17 @@ def worlds(draw: st.DrawFn) -> dict[str, Any]:
         "chunk": draw(st.integers(1, 15)),
         "most_attempts": draw(st.integers(1, 4)),
         "stop_at_post": draw(st.one_of(st.none(), st.integers(0, count))),
+        "max_outage": draw(st.sampled_from([0.001, 0.005, 0.05])),
         "break_at": draw(st.one_of(st.none(), st.integers(0, count))),
     }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_slow_rates() -> Iterator[None]:
+    """What refusals teach is no matter here, and would make a few examples take seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rate, "LOWEST", 2000.0)
+        yield
 
 
 @settings(max_examples=250)
@@ -170,7 +182,8 @@ def test_the_balance(world: dict[str, Any]) -> None:
         transport,
         prepare=EventBuilder(FieldMap(), Steering(stage_map={"SQL": "lead_qualified", "New": None}), Rules()),
         concurrency=world["concurrency"],
-        retry=RetryPolicy(most_attempts=world["most_attempts"], first_delay=0, longest_delay=0),
+        retry=RetryPolicy(most_attempts=world["most_attempts"], first_delay=0, longest_delay=0, first_probe=0),
+        trouble=Trouble(max_outage=world["max_outage"]),
         drain_seconds=0.0 if stop_at and stop_at % 2 else 1.0,
     )
     if stop_at == 0:

@@ -13,7 +13,7 @@ from airflow_reshape.delivery.halt import Stop
 from airflow_reshape.delivery.ledger.claims import Claim, LedgerLostError, NoLedger
 from airflow_reshape.delivery.outcome import Kind, Outcome
 from airflow_reshape.delivery.records import FailuresUnwritableError, Records
-from airflow_reshape.delivery.sender import UnexpectedError
+from airflow_reshape.delivery.stopping import UnexpectedError
 from airflow_reshape.delivery.transport import AiohttpTransport
 from airflow_reshape.events.prepared import InvalidLead, PreparedEvent
 from tests.delivery.leads import destination, in_chunks, lead, leads, sender

@@ -33,6 +33,20 @@ def test_a_pause_lies_between_nothing_and_its_ceiling(attempt: int, seed: int) -
     assert 0 <= policy.delay(attempt, None, Random(seed)) <= min(30, 0.5 * 2 ** (attempt - 1))
 
 
+@given(st.integers(0, 10_000), st.integers())
+def test_probes_come_at_longer_and_longer_intervals_up_to_the_longest(probes: int, seed: int) -> None:
+    policy = RetryPolicy(first_probe=0.1, longest_probe=2.0)
+    mean = 0.1 * 2**probes if probes < 5 else 2.0
+    assert 0.75 * mean <= policy.probe_delay(probes, Random(seed)) <= 1.25 * mean
+
+
+def test_probes_of_several_sends_do_not_come_together() -> None:
+    policy, random = RetryPolicy(), Random(1)
+    delays = [policy.probe_delay(20, random) for _ in range(500)]
+    assert min(delays) < 1.55
+    assert max(delays) > 2.45
+
+
 def test_pauses_use_the_whole_range() -> None:
     policy, random = RetryPolicy(), Random(1)
     pauses = [policy.delay(3, None, random) for _ in range(500)]
@@ -164,7 +178,8 @@ class World:
     """Events and their attempts, in the order a test says."""
 
     def __init__(self) -> None:
-        self.trouble = Trouble()
+        self.trouble = Trouble(max_outage=60)
+        self.now = 0.0
         self.trials: dict[int, Trial] = {}
 
     def succeed(self, count: int = 1) -> None:
@@ -172,9 +187,11 @@ class World:
             self.trouble.succeeded(self.trouble.begins())
 
     def fail(self, position: int, its_fault: bool = True) -> Next:
-        self.trouble.begins()
+        """A second later, an attempt fails."""
+        self.now += 1
+        request = self.trouble.begins()
         trial = self.trials.setdefault(position, Trial())
-        return self.trouble.failed(position, trial, its_fault, most_attempts=8)
+        return self.trouble.failed(position, trial, its_fault, most_attempts=8, now=self.now, request=request)
 
 
 def test_an_event_that_fails_while_others_succeed_is_given_up() -> None:
@@ -185,27 +202,51 @@ def test_an_event_that_fails_while_others_succeed_is_given_up() -> None:
     assert world.fail(1) is Next.GIVE_UP
 
 
-def test_an_event_that_others_outlived_is_given_up_also_in_bad_weather() -> None:
+def test_an_event_that_others_outlived_is_given_up_after_bad_weather() -> None:
     world = World()
     for _ in range(7):
         world.fail(1)
         world.succeed()
     for position in (2, 3, 4, 5):
         assert world.fail(position) is Next.RETRY
+    assert world.fail(1) is Next.RETRY  # in an outage a failure tells nothing of an event
+    world.succeed()
     assert world.fail(1) is Next.GIVE_UP
 
 
-def test_a_server_that_never_took_anything_is_down() -> None:
+def test_a_server_that_never_took_anything_is_down_after_the_longest_outage() -> None:
     world = World()
-    assert [world.fail(1) for _ in range(8)] == [Next.RETRY] * 7 + [Next.OUTAGE]
+    answers = [world.fail(1) for _ in range(61)]
+    assert answers == [Next.RETRY] * 60 + [Next.OUTAGE]
 
 
 def test_a_server_that_takes_nothing_any_more_is_down() -> None:
     world = World()
     world.succeed(100)
-    answers = [world.fail(position) for _ in range(8) for position in (1, 2, 3)]
-    assert answers[-3:] == [Next.OUTAGE] * 3
-    assert set(answers[:-3]) == {Next.RETRY}
+    answers = [world.fail(position) for _ in range(21) for position in (1, 2, 3)]
+    assert answers[60:] == [Next.OUTAGE] * 3
+    assert set(answers[:60]) == {Next.RETRY}
+
+
+def test_three_events_that_fail_without_a_success_are_an_outage_until_one_succeeds() -> None:
+    world = World()
+    world.succeed()
+    seen = []
+    for position in (1, 2, 2, 3):
+        world.fail(position)
+        seen.append(world.trouble.is_outage)
+    world.succeed()
+    assert [*seen, world.trouble.is_outage] == [False, False, False, True, False]
+
+
+def test_one_event_that_fails_for_itself_is_no_outage_but_one_without_a_connection_is() -> None:
+    world = World()
+    for _ in range(7):
+        world.fail(1)
+    assert not world.trouble.is_outage
+    for _ in range(3):
+        world.fail(1, its_fault=False)
+    assert world.trouble.is_outage
 
 
 def test_a_success_that_was_in_flight_when_the_server_went_down_blames_nobody() -> None:
@@ -215,7 +256,7 @@ def test_a_success_that_was_in_flight_when_the_server_went_down_blames_nobody() 
     for position in (1, 2, 3):
         world.fail(position)
     world.trouble.succeeded(in_flight)
-    answers = [world.fail(position) for _ in range(7) for position in (1, 2, 3)]
+    answers = [world.fail(position) for _ in range(21) for position in (1, 2, 3)]
     assert Next.GIVE_UP not in answers
     assert answers[-1] is Next.OUTAGE
 
@@ -224,9 +265,20 @@ def test_an_event_that_failed_once_before_the_outage_is_not_blamed_for_it() -> N
     world = World()
     world.fail(1)
     world.succeed(20)
-    answers = [world.fail(position) for _ in range(8) for position in (1, 2, 3, 4)]
+    answers = [world.fail(position) for _ in range(16) for position in (1, 2, 3, 4)]
     assert Next.GIVE_UP not in answers
     assert Next.OUTAGE in answers
+
+
+def test_an_event_that_probed_a_long_outage_is_not_given_up_for_it() -> None:
+    world = World()
+    world.succeed()
+    for position in (1, 2, 3):
+        world.fail(position)
+    for _ in range(30):
+        world.fail(1)
+    world.succeed()
+    assert [world.fail(1) for _ in range(6)] == [Next.RETRY] * 6
 
 
 def test_the_last_event_left_is_given_up_if_the_others_were_taken() -> None:
@@ -241,8 +293,16 @@ def test_several_bad_events_left_at_the_end_are_given_up() -> None:
     for position in range(1, 6):
         world.fail(position)
     world.succeed(20)
-    answers = [world.fail(position) for _ in range(7) for position in range(1, 6)]
-    assert answers[-5:] == [Next.GIVE_UP] * 5
+    answers = [world.fail(position) for _ in range(8) for position in range(1, 6)]
+    assert {*answers[-5:]} == {Next.GIVE_UP}
+
+
+def test_after_an_event_was_given_up_the_next_one_has_all_the_time() -> None:
+    world = World()
+    world.succeed()
+    assert [world.fail(1) for _ in range(8)][-1] is Next.GIVE_UP
+    world.now += 3600  # the source had nothing to give
+    assert world.fail(2) is Next.RETRY
 
 
 def test_what_is_not_about_the_event_is_never_its_fault() -> None:
@@ -250,25 +310,27 @@ def test_what_is_not_about_the_event_is_never_its_fault() -> None:
     for _ in range(100):
         assert world.fail(1, its_fault=False) is Next.RETRY
         world.succeed()
-    answers = [world.fail(1, its_fault=False) for _ in range(8)]
+    answers = [world.fail(1, its_fault=False) for _ in range(61)]
     assert answers[-1] is Next.OUTAGE
     assert set(answers[:-1]) == {Next.RETRY}
 
 
 @given(st.lists(st.tuples(st.sampled_from("sfb"), st.integers(1, 4)), max_size=300))
-def test_nothing_is_tried_for_ever_without_a_success(steps: list[tuple[str, int]]) -> None:
+def test_nothing_is_tried_for_longer_than_the_longest_outage_without_a_success(steps: list[tuple[str, int]]) -> None:
     world = World()
-    in_vain = 0
+    failed_since: float | None = None
     for step, position in steps:
         if step == "s":
             world.succeed()
-            in_vain = 0
-        elif world.fail(position, its_fault=step == "f") is Next.RETRY:
-            in_vain += 1
-            assert in_vain <= 4 * 8
-        else:
+            failed_since = None
+            continue
+        follows = world.fail(position, its_fault=step == "f")
+        failed_since = world.now if failed_since is None else failed_since
+        if follows is Next.GIVE_UP:
             del world.trials[position]
-            in_vain = 0
+            failed_since = None  # it was the event, not the server
+        else:
+            assert (follows is Next.OUTAGE) == (world.now - failed_since >= 60)
 
 
 @given(st.lists(st.tuples(st.sampled_from("sb"), st.integers(1, 4)), max_size=300))

@@ -11,6 +11,7 @@ import pytest
 
 from airflow_reshape.delivery.inbox import CHUNKS_AHEAD
 from airflow_reshape.delivery.outcome import Kind
+from airflow_reshape.delivery.retry import RetryPolicy
 from airflow_reshape.delivery.sender import LEADS_AHEAD
 from airflow_reshape.delivery.transport import AiohttpTransport
 from airflow_reshape.sandbox.testing import running_sandbox
@@ -95,6 +96,27 @@ def test_a_stuck_lead_holds_up_nobody_else() -> None:
     assert server.ids[-1] == "e2"
 
 
+def test_leads_that_hang_give_their_place_in_the_window_to_others() -> None:
+    others_done = threading.Event()
+    done: list[str] = []
+
+    def script(request: Request) -> Reply:
+        if request.id in ("e1", "e2"):
+            return Reply(gate=others_done)
+        done.append(request.id)
+        if len(done) == 40:
+            others_done.set()
+        return Reply()
+
+    # Both places are taken by hanging requests, and a later event waits behind the first.
+    rows = [lead(1, of="stuck"), lead(2), lead(3, of="stuck"), *(lead(n) for n in range(4, 44))]
+    with scripted(script) as server:
+        sent = send(destination(server.url, timeout=15), rows, concurrency=8, first_window=2)
+    assert sent.counts == {"delivered": 43}
+    assert len(server.requests) == 43, "neither hung until its time was up"
+    assert server.ids[-1] == "e3"
+
+
 def test_a_lead_that_is_tried_again_and_again_holds_up_nobody_else() -> None:
     done: list[str] = []
 
@@ -105,7 +127,7 @@ def test_a_lead_that_is_tried_again_and_again_holds_up_nobody_else() -> None:
         return Reply()
 
     with scripted(script) as server:
-        sent = send(server.url, leads(301), concurrency=1)
+        sent = send(server.url, leads(301), concurrency=1, retry=RetryPolicy(first_delay=0.1, longest_delay=0.1))
     assert sent.counts == {"delivered": 301}
     assert done.index("e1") == 300
 

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_reshape.delivery.source import total_of
 from airflow_reshape.events import LeadQualified
 from airflow_reshape.exceptions import ReshapeConfigurationError
-from airflow_reshape.hooks.chunks import CHUNK_SECONDS, FIRST_SLICE, chunked
+from airflow_reshape.hooks.chunks import CHUNK_SECONDS, FIRST_SLICE, chunked, known_total
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -86,6 +87,38 @@ def test_all_leads_in_order_in_chunks(make: Callable[[list[Any]], Any], count: i
 @pytest.mark.parametrize("one", [{"lead_id": 1}, EVENT, UserDict(lead_id=1)])
 def test_one_lead(one: Any) -> None:
     assert list(chunked(one)) == [[one]]
+
+
+@pytest.mark.parametrize(
+    ("leads", "total"),
+    [
+        ({"lead_id": 1}, 1),
+        (EVENT, 1),
+        (UserDict(lead_id=1), 1),
+        ([], 0),
+        (rows(450), 450),
+        (tuple(rows(450)), 450),
+        (deque(rows(450)), 450),
+        (pd.DataFrame(rows(450)), 450),
+        (pd.DataFrame(), 0),
+        ([rows(100), rows(350), [], {"lead_id": 1}, EVENT], 452),
+        (iter(rows(450)), None),
+        ((row for row in rows(450)), None),
+        (Lazy([rows(100), rows(350)]), None),
+        (dict(enumerate(rows(3))).values(), None),
+    ],
+)
+def test_how_many_leads_there_are(leads: Any, total: int | None) -> None:
+    assert known_total(leads) == total
+    chunks = chunked(leads, rows=200, clock=stopped)
+    assert total_of(chunks) == total
+    assert total in (None, sum(len(chunk) for chunk in chunks))
+
+
+@given(st.lists(st.dictionaries(st.text(), st.integers()) | st.lists(st.integers(), max_size=9).map(tuple)))
+def test_the_number_told_is_the_number_read(items: list[Any]) -> None:
+    for leads in (items, tuple(items), deque(items)):
+        assert known_total(leads) == sum(len(chunk) for chunk in chunked(leads, rows=7, clock=stopped))
 
 
 def test_events_in_a_list() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,6 @@ import pandas as pd  # type: ignore[import-untyped]
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_reshape.delivery.retry import RetryPolicy
 from airflow_reshape.events import LeadDisqualified, LeadQualified, User
 from airflow_reshape.events.rules import GENERATIONS, Generation
 from airflow_reshape.exceptions import (
@@ -29,12 +29,12 @@ from airflow_reshape.hooks.lead_send import LeadSend
 from airflow_reshape.hooks.plan import SendPlan
 from airflow_reshape.hooks.reshape import ReshapeHook
 from airflow_reshape.sandbox.testing import RunningSandbox, running_sandbox
+from tests.delivery.leads import QUICK
 from tests.delivery.servers import Reply, closed_port, scripted
 from tests.hooks.conftest import TOKEN, HookFor
 
 pytestmark = pytest.mark.timeout(60)
 
-QUICK = RetryPolicy(first_delay=0.002, longest_delay=0.01)
 log = logging.getLogger("tests.hooks")
 QUALIFIED: Any = LeadQualified(
     event={"id": "42:SQL", "currency": "EUR", "value": 10}, user=User(email="ana@example.com")
@@ -62,8 +62,9 @@ def rows(count: int) -> list[dict[str, Any]]:
 
 
 def quick(hook: ReshapeHook, leads: Any, **arguments: Any) -> dict[str, Any]:
-    """As send_events, without long pauses between attempts."""
-    return LeadSend(hook.settings, SendPlan(**arguments), log, retry=QUICK).run(chunked(leads))
+    """As send_events, without long pauses between attempts, and with little patience in an outage."""
+    plan = SendPlan(**{"max_outage": timedelta(seconds=0.5), **arguments})
+    return LeadSend(hook.settings, plan, log, retry=QUICK).run(chunked(leads))
 
 
 # One event
@@ -244,6 +245,25 @@ def test_an_outage_is_retried(hook_for: HookFor) -> None:
     assert type(error) is ReshapeUnavailableError
     assert is_retried(error)
     assert "50 leads read are unsent" in str(error)
+
+
+def test_a_server_that_goes_down_for_longer_than_max_outage_ends_the_send(hook_for: HookFor) -> None:
+    with scripted(lambda request: Reply() if request.number <= 20 else Reply(500)) as server:
+        error = error_of(hook_for(server.url), rows(200), max_outage=timedelta(seconds=0.3), concurrency=4)
+    assert type(error) is ReshapeUnavailableError
+    assert is_retried(error)
+    assert error.summary is not None
+    assert error.summary["delivered"] == 20
+    assert error.summary["unsent_by"] == {"outage": error.summary["read"] - 20}
+    assert server.requests[-1].at - server.requests[20].at > 0.15, "it was given time to recover"
+
+
+def test_the_rate_limit_of_the_plan_is_kept(hook_for: HookFor) -> None:
+    began = time.monotonic()
+    with scripted() as server:
+        quick(hook_for(server.url), rows(25), event="lead_qualified", rate_limit=50)
+    assert all(request.at - began >= (request.number - 1) / 50 - 0.02 for request in server.requests)
+    assert len(server.requests) == 25
 
 
 def test_a_stop_is_retried(hook_for: HookFor) -> None:
@@ -429,7 +449,7 @@ def test_whoever_tests_a_connection_does_not_wait_long(reply: Reply, hook_for: H
         worked, text = hook_for(server.url).test_connection()
     assert not worked
     assert str(reply.status) in text
-    assert len(server.requests) == 2
+    assert 2 <= len(server.requests) <= 20, "nor is the server flooded"
 
 
 def test_the_days_of_the_summary(sandbox: RunningSandbox, hook_for: HookFor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -71,7 +72,7 @@ def test_a_retry_after_an_outage_still_fails_for_what_the_first_try_rejected(
         yield from leads(400, COUNT)
 
     with pytest.raises(ReshapeUnavailableError, match="unsent"):
-        send_as("run", 1, source())
+        send_as("run", 1, source(), max_outage=timedelta(seconds=0.3))
     taken = sandbox.summary()["taken"]
     assert 0 < taken < COUNT - 1
 

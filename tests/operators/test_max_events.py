@@ -13,7 +13,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_reshape.decorators.reshape import ReshapeDecoratedOperator
-from airflow_reshape.delivery import sender
+from airflow_reshape.delivery import intake
 from airflow_reshape.exceptions import ReshapeTooManyEventsError
 from airflow_reshape.operators.events import ReshapeLeadQualifiedOperator
 from airflow_reshape.sandbox.testing import RunningSandbox
@@ -96,7 +96,7 @@ def test_known_events_do_not_count(sandbox: RunningSandbox, ti: Any, tmp_path: P
 
 
 def test_more_than_can_be_held_back(sandbox: RunningSandbox, ti: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sender, "MOST_HELD", 20)
+    monkeypatch.setattr(intake, "MOST_HELD", 20)
     with pytest.raises(ReshapeTooManyEventsError, match="more than 20 events"):
         generator(30).execute({"ti": ti})
     assert listed(LIMIT).execute({"ti": ti})["delivered"] == LIMIT  # a list is counted, not held back

@@ -12,6 +12,7 @@ from airflow.providers.postgres.hooks import postgres as postgres_hooks
 
 from tests.databases import DatabaseServer, mariadb_server, postgres_server
 from tests.sql.crm import CREATE_LEADS, VARIABLE, Crm, hook_for
+from tests.sql.open_files import NamelessFiles
 
 MakeHook = Callable[..., DbApiHook]
 SQLITE = ("sqlite3",)
@@ -68,3 +69,9 @@ def make_hook(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> MakeHook:
         return hook_for(crm.driver)
 
     return make
+
+
+@pytest.fixture
+def nameless() -> NamelessFiles:
+    """Files without a name that are opened in the test."""
+    return NamelessFiles()

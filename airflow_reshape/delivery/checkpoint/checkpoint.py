@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from threading import Lock
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ from airflow_reshape.delivery.checkpoint.progress import MOST_FAILED, Progress
 from airflow_reshape.delivery.checkpoint.record import CheckpointRecord
 from airflow_reshape.delivery.checkpoint.resume import KnownRow, Reread
 from airflow_reshape.delivery.outcome import Kind, Outcome
-from airflow_reshape.delivery.source import left_of
+from airflow_reshape.delivery.source import Passing, left_of
 from airflow_reshape.events.prepared import InvalidLead, Prepared
 
 STORE_KEY = "reshape_checkpoint"
@@ -109,7 +109,7 @@ class Checkpoint:
             return self._keys.of(row, lead), lead.name
 
         self._reread = Reread(self._earlier, self._keys.start(), key_of)
-        return self._watched(self._reread, self._earlier, chunks)
+        return Passing(self._watched(self._reread, self._earlier, chunks), chunks)
 
     def left(self) -> list[object]:
         """The rows that were read and not given yet, once nobody reads any more."""
@@ -117,7 +117,7 @@ class Checkpoint:
 
     def _watched(
         self, reread: Reread, earlier: CheckpointRecord, chunks: Iterable[Sequence[object]]
-    ) -> Iterator[Sequence[object]]:
+    ) -> Generator[Sequence[object], None, None]:
         self._tell(f"Reading the source again: up to row {earlier.read:,} an earlier try dealt with its rows")
         differed = False
         with closing(reread.chunks(chunks)) as rows:

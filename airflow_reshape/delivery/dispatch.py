@@ -1,0 +1,312 @@
+"""Events become outcomes: who is sent when, and what follows from each answer.
+
+Mechanism only: what an answer means (:mod:`.verdict`), whose fault a failure is (:mod:`.trouble`), how long an event
+waits (:mod:`.retry`), how many are in flight (:mod:`.limits`) and in which order (:mod:`.lanes`) come in from outside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from random import Random
+from typing import NamedTuple
+
+from airflow_reshape.delivery.halt import Halt, Stop
+from airflow_reshape.delivery.lanes import Lanes
+from airflow_reshape.delivery.limits.begun import Begun, End
+from airflow_reshape.delivery.limits.limits import NEVER, Limits
+from airflow_reshape.delivery.outcome import Kind, Outcome
+from airflow_reshape.delivery.pace import Pace
+from airflow_reshape.delivery.pending import Attempt, Pending
+from airflow_reshape.delivery.retry import RetryPolicy, retry_after_seconds
+from airflow_reshape.delivery.stopping import Stopping
+from airflow_reshape.delivery.transport import Transport, TransportFailure
+from airflow_reshape.delivery.trouble import Next, Trouble
+from airflow_reshape.delivery.verdict import FOR_ALL, Action, judge, judge_failure
+from airflow_reshape.events.wire import to_bytes
+
+OUTAGE_IS_TOLD_AFTER = 5.0
+"""Seconds; also, whatever was known of the server's limits is forgotten by then."""
+STOPS = {Action.STOP_CREDENTIALS: Stop.CREDENTIALS, Action.STOP_CONFIGURATION: Stop.CONFIGURATION}
+
+
+class Again(NamedTuple):
+    """Another attempt is to be made.
+
+    :param delay: seconds to wait before.
+    :param is_asked_for: the server wants that, for this event alone.
+    """
+
+    delay: float
+    is_asked_for: bool
+
+
+class Dispatch:
+    """Sends events, in one event loop.
+
+    :param transport: open.
+    :param room: events that may be here at a time.
+    :param record: takes an outcome.
+    :param now: current time, aware.
+    """
+
+    def __init__(
+        self,
+        *,
+        transport: Transport,
+        limits: Limits,
+        retry: RetryPolicy,
+        trouble: Trouble,
+        random: Random,
+        now: Callable[[], datetime],
+        stopping: Stopping,
+        record: Callable[[Outcome], None],
+        pace: Pace,
+        room: int,
+    ) -> None:
+        self._transport = transport
+        self._limits = limits
+        self._retry = retry
+        self._trouble = trouble
+        self._random = random
+        self._now = now
+        self._stopping = stopping
+        self._record = record
+        self._pace = pace
+        self._room = asyncio.Semaphore(room)
+        self._loop = asyncio.get_running_loop()
+        self._lanes: Lanes[Pending] = Lanes()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._in_flight: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._probe: Pending | None = None
+        self._probes = 0
+        self._probe_at = float("-inf")
+        self._undecided: list[Outcome] = []
+        self._follows: dict[Action, Callable[[Pending, Attempt], Outcome | Again | None]] = {
+            Action.DELIVERED: self._delivered,
+            Action.REJECTED: self._rejected,
+            Action.REFUSED: self._refused,
+            Action.RETRY: self._failed,
+            Action.BUSY: self._failed,
+            Action.STOP_CREDENTIALS: self._stopped,
+            Action.STOP_CONFIGURATION: self._stopped,
+        }
+
+    async def admit(self, pending: Pending) -> None:
+        """Take an event in; waits while there is no room."""
+        await self._room.acquire()
+        self._empty.clear()
+        self._lanes.add(pending)
+        self.go_on()
+
+    async def all_settled(self) -> None:
+        """Wait until every event taken in has its outcome, but for those that :meth:`decide` is for."""
+        await self._empty.wait()
+
+    def decide(self, kind: Kind) -> None:
+        """Record the refused events whose outcome was open."""
+        undecided, self._undecided = self._undecided, []
+        for outcome in undecided:
+            if kind is Kind.UNSENT:
+                outcome = replace(outcome, kind=kind, why=self._stopping.why)
+            self._record(outcome)
+
+    def abandon(self) -> None:
+        """Give up what is still in flight; its events are unsent, in doubt."""
+        for task in self._in_flight:
+            task.cancel()
+
+    def go_on(self) -> None:
+        """Begin whatever may begin now; if the send halts, what waits is unsent."""
+        while (begun := self._begin()) is not None:
+            self._in_flight.add(self._loop.create_task(self._work(*begun)))
+
+    def _begin(self) -> tuple[Pending, Begun] | None:
+        """The next event to send, if one may begin now."""
+        if self._stopping.is_halted():
+            self._leave_waiting()
+            return None
+        now = self._loop.time()
+        due = self._lanes.due_at(now)
+        if due is None:
+            return None
+        at = max(due, self._opens_at(now))
+        if at > now:
+            if at != NEVER:
+                self._ring_at(at)
+            return None
+        pending = self._lanes.take(now)
+        assert pending is not None
+        if self._trouble.is_outage:
+            self._probe = pending
+        self._pace.retries += pending.trial.attempts > 0
+        return pending, self._limits.begin(now)
+
+    def _opens_at(self, now: float) -> float:
+        if not self._trouble.is_outage:
+            return self._limits.opens_at(now)
+        return NEVER if self._probe is not None else max(self._limits.opens_for_a_probe_at(), self._probe_at)
+
+    def _ring_at(self, at: float) -> None:
+        if self._timer is not None:
+            if self._timer.when() <= at:
+                return  # it rings in time, and looks again
+            self._timer.cancel()
+        self._timer = self._loop.call_at(at, self._rung)
+
+    def _rung(self) -> None:
+        self._timer = None
+        self.go_on()
+
+    async def _work(self, pending: Pending, begun: Begun) -> None:
+        """Settle one event after the other, for as long as one may begin."""
+        begins: tuple[Pending, Begun] | None = (pending, begun)
+        while begins is not None:
+            await self._settle(*begins)
+            begins = self._begin()
+            if self._limits.has_room:
+                self.go_on()
+        task = asyncio.current_task()
+        assert task is not None
+        self._in_flight.discard(task)
+
+    async def _settle(self, pending: Pending, begun: Begun) -> None:
+        """Make one attempt, and whatever follows from it."""
+        follows: Outcome | Again | None
+        try:
+            attempt = await self._attempt(pending, begun)
+            follows = self._follows[attempt.verdict.action](pending, attempt)
+            if isinstance(follows, Again) and self._stopping.is_halted():
+                follows = pending.unsent(self._stopping.why)
+        except asyncio.CancelledError:
+            self._stopping.stop(Halt(Stop.ERROR, "cancelled"))  # unless the drain is over
+            follows = pending.unsent(self._stopping.why)
+        except BaseException as error:  # noqa: BLE001  # the other leads are settled first
+            self._stopping.failed(error, f"sending lead no. {pending.position}")
+            follows = pending.unsent(self._stopping.why)
+        if self._probe is pending:
+            self._probe = None
+        if isinstance(follows, Again):
+            self._try_again(pending, follows)
+            return
+        if follows is not None:
+            self._record(follows)
+        self._lanes.done(pending)
+        self._release(1)
+
+    def _release(self, count: int) -> None:
+        for _ in range(count):
+            self._room.release()
+        if not len(self._lanes):
+            self._empty.set()
+
+    def _leave_waiting(self) -> None:
+        waiting = self._lanes.clear()
+        for pending in waiting:
+            self._record(pending.unsent(self._stopping.why))
+        self._release(len(waiting))
+
+    def _try_again(self, pending: Pending, again: Again) -> None:
+        if self._trouble.is_outage and not again.is_asked_for:
+            self._lanes.again(pending)  # another one is the next probe
+        else:
+            self._lanes.later(pending, self._loop.time() + again.delay, not_before=again.is_asked_for)
+
+    async def _attempt(self, pending: Pending, begun: Begun) -> Attempt:
+        request = self._trouble.begins()
+        pending.trial.attempts += 1
+        doubted = pending.in_doubt
+        pending.in_doubt = True  # also if this is cancelled
+        end: End | None = None
+        pause = 0.0
+        try:
+            answer = await self._transport.post(to_bytes(pending.event.body))
+            verdict = judge(answer)
+            if answer.status in FOR_ALL:
+                end = End.REFUSED
+                asked = retry_after_seconds(answer.retry_after, self._now().timestamp())
+                pause = self._retry.asked(asked)
+                self._pace.held_back += 1
+            else:
+                end = End.TAKEN
+        except TransportFailure as error:
+            pending.in_doubt = doubted or error.sent
+            self._pace.unanswered += 1
+            end = End.LOST if error.sent else None
+            return Attempt(request, judge_failure(error.kind), None)
+        finally:
+            now = self._loop.time()
+            # A server that takes nothing tells nothing of how much it takes.
+            self._limits.ended(begun, None if self._trouble.is_outage and end is not End.TAKEN else end, now, pause)
+        self._pace.answers += 1
+        self._pace.answer_seconds += now - begun.at
+        pending.in_doubt = doubted
+        return Attempt(request, verdict, answer)
+
+    # What follows from a verdict: an outcome, another attempt, or None: it is open.
+
+    def _delivered(self, pending: Pending, attempt: Attempt) -> Outcome:
+        self._works(attempt)
+        pending.in_doubt = False
+        return pending.answered(Kind.DELIVERED, attempt)
+
+    def _rejected(self, pending: Pending, attempt: Attempt) -> Outcome:
+        self._works(attempt)
+        return pending.answered(Kind.REJECTED, attempt, attempt.verdict.reason)
+
+    def _works(self, attempt: Attempt) -> None:
+        since = self._trouble.since
+        if self._trouble.is_outage and since is not None:
+            now = self._loop.time()
+            self._lanes.hurry()  # they waited for the server
+            if now - since > OUTAGE_IS_TOLD_AFTER:
+                self._limits.restart(now)
+        self._trouble.succeeded(attempt.request)
+        self._probes = 0
+        self._pace.paused = False
+        if self._undecided:
+            self.decide(Kind.REJECTED)
+
+    def _refused(self, pending: Pending, attempt: Attempt) -> Outcome | None:
+        reason = attempt.verdict.reason
+        if self._trouble.refused(pending.position):
+            why = f"{reason}: host, path, script_id or token of the connection is wrong"
+            self._stopping.stop(Halt(Stop.CONFIGURATION, why))
+            return pending.unsent(self._stopping.why)
+        # Rejected if the server takes another, unsent if it turns out to be the connection's fault.
+        self._undecided.append(pending.answered(Kind.REJECTED, attempt, reason))
+        return None
+
+    def _stopped(self, pending: Pending, attempt: Attempt) -> Outcome:
+        self._stopping.stop(Halt(STOPS[attempt.verdict.action], attempt.verdict.reason))
+        return pending.unsent(self._stopping.why)
+
+    def _failed(self, pending: Pending, attempt: Attempt) -> Outcome | Again:
+        verdict, answer, trial, now = attempt.verdict, attempt.answer, pending.trial, self._loop.time()
+        may_be_its_fault = verdict.action is not Action.BUSY
+        follows = self._trouble.failed(
+            pending.position,
+            trial,
+            may_be_its_fault,
+            self._retry.most_attempts,
+            now,
+            attempt.request,
+            self._limits.in_flight,
+        )
+        if follows is Next.GIVE_UP:
+            return pending.answered(Kind.REJECTED, attempt, f"gave up: {verdict.reason}")
+        if follows is Next.OUTAGE:
+            self._stopping.stop(Halt(Stop.OUTAGE, f"the server does not take events: {verdict.reason}"))
+            return pending.unsent(self._stopping.why)
+        if self._trouble.is_outage:
+            self._probe_at = now + self._retry.probe_delay(self._probes, self._random)
+            self._probes += pending is self._probe
+            since = self._trouble.since
+            self._pace.paused = since is not None and now - since > OUTAGE_IS_TOLD_AFTER
+        asked = retry_after_seconds(answer.retry_after, self._now().timestamp()) if answer else None
+        of_this_event = bool(asked) and answer is not None and answer.status not in FOR_ALL
+        return Again(self._retry.delay(trial.attempts, asked, self._random), of_this_event)

@@ -1,0 +1,1 @@
+"""How fast a send is, beside what else could send it: ``python -m benchmarks``."""

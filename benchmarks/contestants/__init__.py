@@ -1,0 +1,1 @@
+"""Each contestant is a process of its own: ``python -m benchmarks.contestants.NAME SPEC RESULT``."""

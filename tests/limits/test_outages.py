@@ -1,0 +1,112 @@
+"""A server that takes nothing for a while: all wait, one probes. On simulated time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
+from random import Random
+
+import pytest
+
+from airflow_reshape.delivery.halt import Stop
+from airflow_reshape.delivery.outcome import Kind
+from airflow_reshape.delivery.transport import Answer
+from tests.limits.servers import Model
+from tests.limits.simulation import Simulated, simulate
+
+pytestmark = pytest.mark.timeout(60)
+
+BEGINS, ENDS = 10.0, 70.0
+
+
+class Down:
+    """Answers with a status while it is down."""
+
+    def __init__(self, status: int, retry_after: str | None = None) -> None:
+        self._answer = Answer(status, "application/json", retry_after)
+
+    def refusal(self, now: float, in_work: int) -> Answer | None:
+        return self._answer if BEGINS <= now < ENDS else None
+
+
+def of_connections() -> Model:
+    return Model(down=lambda now: BEGINS <= now < ENDS)
+
+
+def of_status(status: int) -> Model:
+    return Model([Down(status)])
+
+
+OUTAGES: dict[str, Callable[[], Model]] = {
+    "no connection": of_connections,
+    **{str(status): partial(of_status, status) for status in (429, 500, 502, 503)},
+}
+
+
+def attempts_in(model: Model, start: float, end: float) -> int:
+    return sum(start <= at < end for at in model.arrived)
+
+
+@pytest.mark.parametrize("kind", OUTAGES)
+@pytest.mark.parametrize("ceiling", [1, 64])
+def test_it_goes_on_within_three_seconds_of_the_end(kind: str, ceiling: int) -> None:
+    model = OUTAGES[kind]()
+    run = simulate(model, 90, ceiling=ceiling)
+    rate = model.taken_in(0, BEGINS) / BEGINS
+    assert model.taken_in(BEGINS + 1, ENDS) == 0
+    # The first three seconds may be lost, the window is found anew, and then all is as before.
+    assert model.taken_in(ENDS, ENDS + 5) >= rate
+    assert model.taken_in(ENDS + 5, 90) >= 0.9 * rate * (90 - ENDS - 5)
+    assert not any(outcome.kind is Kind.REJECTED for outcome in run.outcomes)
+    assert run.halt is not None
+    assert run.halt.stop is Stop.REQUESTED  # the test's end of time
+
+
+@pytest.mark.parametrize("kind", OUTAGES)
+def test_nobody_storms_a_server_that_is_down(kind: str) -> None:
+    model = OUTAGES[kind]()
+    simulate(model, ENDS)
+    # Those in flight at the beginning, then probes only: ever fewer, and at most one every 1.5 seconds in the end.
+    assert attempts_in(model, BEGINS, BEGINS + 1) <= 64 + 20
+    assert attempts_in(model, BEGINS + 5, ENDS) <= (ENDS - BEGINS - 5) / 1.5 + 1
+    assert model.most_at_once(BEGINS + 1, ENDS) == 1
+
+
+def leads_of(run: Simulated) -> set[int]:
+    return {outcome.position for outcome in run.outcomes}
+
+
+@pytest.mark.parametrize("kind", OUTAGES)
+def test_an_outage_that_lasts_ends_the_send(kind: str) -> None:
+    model = OUTAGES[kind]()
+    run = simulate(model, 90, max_outage=30)
+    assert run.halt is not None
+    assert run.halt.stop is Stop.OUTAGE
+    assert BEGINS + 30 <= run.ended_at <= BEGINS + 35
+    assert {outcome.kind for outcome in run.outcomes} == {Kind.DELIVERED, Kind.UNSENT}
+    assert len(run.outcomes) == len(leads_of(run))
+    assert {outcome.why for outcome in run.outcomes if outcome.kind is Kind.UNSENT} == {"outage"}
+
+
+def test_probes_wait_for_what_the_server_asks_for() -> None:
+    model = Model([Down(503, "7")])
+    simulate(model, 80)
+    probes = [at for at in sorted(model.arrived) if BEGINS + 10 <= at < ENDS]
+    assert all(later - earlier >= 7 for earlier, later in pairwise(probes))
+    assert len(probes) >= 6
+    assert model.taken_in(ENDS, ENDS + 9) > 0
+
+
+def test_each_lead_keeps_its_order_through_an_outage() -> None:
+    random = Random(5)
+    keys = [f"lead {random.randrange(40)}" for _ in range(20_000)]
+    model = of_connections()
+    run = simulate(model, 90, keys=lambda position: keys[position % len(keys)])
+    delivered: dict[str, list[int]] = {}
+    for outcome in run.outcomes:
+        if outcome.kind is Kind.DELIVERED:
+            delivered.setdefault(keys[outcome.position % len(keys)], []).append(outcome.position)
+    assert sum(map(len, delivered.values())) > 1000
+    for positions in delivered.values():
+        assert positions == sorted(positions)
