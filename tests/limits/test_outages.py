@@ -55,6 +55,7 @@ def test_it_goes_on_within_three_seconds_of_the_end(kind: str, ceiling: int) -> 
     run = simulate(model, 90, ceiling=ceiling)
     rate = model.taken_in(0, BEGINS) / BEGINS
     assert model.taken_in(BEGINS + 1, ENDS) == 0
+    assert model.taken_in(ENDS, ENDS + 3) > 0
     # The first three seconds may be lost, the window is found anew, and then all is as before.
     assert model.taken_in(ENDS, ENDS + 5) >= rate
     assert model.taken_in(ENDS + 5, 90) >= 0.9 * rate * (90 - ENDS - 5)

@@ -32,6 +32,8 @@ SAME = 0.3
 """Limits that differ by less are one."""
 LEVEL = 0.98
 SLOPE = 0.05
+STILL_TOO_MUCH = 0.95
+"""Of a rate that was refused although it was thought to be under the limit, the part that is under it."""
 CUTS_IN_VAIN = 4
 """After so many cuts in a row that spared no refusals, these have nothing to do with the rate."""
 MANY, MOST = 0.05, 0.25
@@ -147,6 +149,8 @@ class Rate:
             return
         if self._active(now) - self._since_active >= SECONDS_BETWEEN_CUTS:
             limit = self._taken_lately(now)
+            if learned and learned.is_under(now):
+                limit = min(limit, STILL_TOO_MUCH * learned.rate(now))
             patience = self._patience(limit, pause)
         else:
             # Too little was seen; after a pause, of a burst that this made possible.

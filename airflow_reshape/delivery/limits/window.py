@@ -9,6 +9,7 @@ no idea of what a good latency is, and a slow worker of our own is no reason to 
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
@@ -24,8 +25,10 @@ SPRY = 0.02
 """Seconds: an answer that takes less did not wait in a queue that could matter, and large windows cost us less."""
 STEP = 8
 """Windows are tried that differ by an eighth."""
-LONGEST_STAY = 64
-"""Rounds of measuring until another window is tried, at most; it doubles with each attempt in vain."""
+LONGEST_STAY = 128
+"""Rounds of measuring until another window is tried, at most; it doubles with each attempt in vain …"""
+LONGEST_STAY_SECONDS, LONGEST_STAY_ANSWERS = 5.0, 40.0
+"""… and at most so many seconds, or so many times the time of an answer if that is more."""
 CHANGED = 0.3
 """A throughput that differs so much from the last known is another server: look around again soon."""
 FEWEST_LOST = 2
@@ -61,6 +64,24 @@ class _Measured(NamedTuple):
     seconds: float
 
 
+@dataclass(slots=True)
+class _Sums:
+    """Of the answers of a round."""
+
+    count: int = 0
+    seconds: float = 0.0
+    in_flight: int = 0
+
+    def add(self, request: Begun, now: float) -> None:
+        self.count += 1
+        self.seconds += now - request.at
+        self.in_flight += request.in_flight
+
+    def measured(self, size: int) -> _Measured:
+        seconds = max(self.seconds, 1e-9)
+        return _Measured(size, self.in_flight / seconds, seconds / self.count)
+
+
 class Window:
     """The number of requests that may be in flight.
 
@@ -73,6 +94,7 @@ class Window:
         self._first = min(first, ceiling)
         self._ends: deque[tuple[int, bool]] = deque(maxlen=ANSWERS_TO_REMEMBER)
         self._latest = 0
+        self._now = self._stays_since = float("-inf")
         self._follows = {
             _Mode.CLIMB: self._climbed,
             _Mode.STAY: self._stayed,
@@ -102,15 +124,20 @@ class Window:
         :param now: when.
         """
         self._ends.append((request.in_flight, False))
-        if request.number <= self._since or request.connects:
+        if request.number <= self._since:
             return
-        self._count += 1
-        self._seconds += now - request.at
-        self._in_flight += request.in_flight
+        self._now = now
         self._full += request.in_flight >= self.size
-        # While it climbs, half are enough: what it tells is clear.
-        if self._count >= (self.size / 2 if self._mode is _Mode.CLIMB else max(FEWEST_SAMPLES, self.size)):
-            self._end_round()
+        self._all.add(request, now)
+        if not request.connects:
+            self._connected.add(request, now)
+        # While it climbs half a window of answers is enough, for what they tell is clear; and if the throughput rises
+        # although connections were opened, it rises.
+        enough = self.size / 2 if self._mode is _Mode.CLIMB else max(FEWEST_SAMPLES, self.size)
+        if self._connected.count >= enough:
+            self._end_round(self._connected)
+        elif self._mode is _Mode.CLIMB and self._all.count >= enough and self._has_gained(self._all):
+            self._end_round(self._all)
 
     def refused(self, in_flight: int) -> Cause:
         """A request was refused; if the requests in flight are the cause, they are fewer from now on.
@@ -133,7 +160,7 @@ class Window:
         if request.number <= self._since:
             return
         self._lost += 1
-        if self._lost >= FEWEST_LOST and self._lost >= SHARE_LOST * (self._count + self._lost):
+        if self._lost >= FEWEST_LOST and self._lost >= SHARE_LOST * (self._all.count + self._lost):
             self._shrink_to(int(self.size * SHRINK))
 
     def _shrink_to(self, size: int) -> None:
@@ -146,19 +173,21 @@ class Window:
 
     def _begin_round(self) -> None:
         self._since = self._latest
-        self._count = self._in_flight = self._full = self._lost = 0
-        self._seconds = 0.0
+        self._full = self._lost = 0
+        self._all, self._connected = _Sums(), _Sums()
 
-    def _end_round(self) -> None:
-        full, count = self._full, self._count
-        seconds = max(self._seconds, 1e-9)
-        measured = _Measured(self.size, self._in_flight / seconds, seconds / count)
+    def _end_round(self, sums: _Sums) -> None:
+        full, count = self._full, self._all.count
+        measured = sums.measured(self.size)
         self._begin_round()
         if 2 * full < count:
             if self._mode in (_Mode.UP, _Mode.DOWN):
                 self._back()  # there is too little to send to learn anything
             return
         self._follows[self._mode](measured)
+
+    def _has_gained(self, sums: _Sums) -> bool:
+        return self._base is None or _gains(self._base, sums.measured(self.size))
 
     def _climbed(self, measured: _Measured) -> None:
         base = self._base
@@ -177,7 +206,8 @@ class Window:
         if base is not None and abs(measured.throughput / base.throughput - 1) > CHANGED:
             self._stays = self._stay_left = 1
         self._stay_left -= 1
-        if self._stay_left > 0:
+        longest = max(LONGEST_STAY_SECONDS, LONGEST_STAY_ANSWERS * measured.seconds)
+        if self._stay_left > 0 and self._now - self._stays_since < longest:
             return
         if self.size == self.ceiling or (self.size > 1 and not self._goes_up):
             self._try(_Mode.DOWN)
@@ -227,6 +257,7 @@ class Window:
         self._mode = _Mode.STAY
         self._stays = min(2 * self._stays, LONGEST_STAY) if longer else 1
         self._stay_left = self._stays
+        self._stays_since = self._now
         self._base = None
         self._begin_round()
 
