@@ -144,7 +144,8 @@ class Dispatch:
         if self._trouble.is_outage:
             self._probe = pending
         self._pace.retries += pending.trial.attempts > 0
-        return pending, self._limits.begin(now)
+        more_at = self._lanes.due_at(now)
+        return pending, self._limits.begin(now, pressed=more_at is not None and more_at <= now)
 
     def _opens_at(self, now: float) -> float:
         if not self._trouble.is_outage:
@@ -168,8 +169,7 @@ class Dispatch:
         while begins is not None:
             await self._settle(*begins)
             begins = self._begin()
-            if self._limits.has_room:
-                self.go_on()
+            self.go_on()  # also without room: somebody has to look again when a request is overdue
         task = asyncio.current_task()
         assert task is not None
         self._in_flight.discard(task)
@@ -182,8 +182,9 @@ class Dispatch:
             follows = self._follows[attempt.verdict.action](pending, attempt)
             if isinstance(follows, Again) and self._stopping.is_halted():
                 follows = pending.unsent(self._stopping.why)
-        except asyncio.CancelledError:
-            self._stopping.stop(Halt(Stop.ERROR, "cancelled"))  # unless the drain is over
+        except asyncio.CancelledError as error:
+            if not self._stopping.is_halted():  # else the drain is over
+                self._stopping.found_bug(error, f"sending lead no. {pending.position}")
             follows = pending.unsent(self._stopping.why)
         except BaseException as error:  # noqa: BLE001  # the other leads are settled first
             self._stopping.failed(error, f"sending lead no. {pending.position}")
@@ -259,15 +260,17 @@ class Dispatch:
         return pending.answered(Kind.REJECTED, attempt, attempt.verdict.reason)
 
     def _works(self, attempt: Attempt) -> None:
-        since = self._trouble.since
-        if self._trouble.is_outage and since is not None:
-            now = self._loop.time()
-            self._lanes.hurry()  # they waited for the server
+        trouble, now = self._trouble, self._loop.time()
+        since = trouble.since
+        was_outage = since is not None and trouble.is_outage
+        trouble.succeeded(attempt.request, now)
+        if not trouble.is_outage:  # else it was in flight when the server went down
+            self._probes = 0
+            self._pace.paused = False
+        if was_outage and since is not None and not trouble.is_outage:
             if now - since > OUTAGE_IS_TOLD_AFTER:
                 self._limits.restart(now)
-        self._trouble.succeeded(attempt.request)
-        self._probes = 0
-        self._pace.paused = False
+            self._lanes.hurry()  # they waited for the server
         if self._undecided:
             self.decide(Kind.REJECTED)
 
@@ -306,7 +309,7 @@ class Dispatch:
             self._probe_at = now + self._retry.probe_delay(self._probes, self._random)
             self._probes += pending is self._probe
             since = self._trouble.since
-            self._pace.paused = since is not None and now - since > OUTAGE_IS_TOLD_AFTER
+            self._pace.paused |= since is not None and now - since > OUTAGE_IS_TOLD_AFTER
         asked = retry_after_seconds(answer.retry_after, self._now().timestamp()) if answer else None
         of_this_event = bool(asked) and answer is not None and answer.status not in FOR_ALL
         return Again(self._retry.delay(trial.attempts, asked, self._random), of_this_event)

@@ -25,6 +25,9 @@ ROWS_WITHOUT_PAUSE = 5
 SECONDS_BETWEEN_LOOKS = 0.5
 MOST_HELD = 10_000
 """Events that may be held back until it is known that there are not too many."""
+MOST_ASIDE = 5_000
+"""Events put aside until they are looked at again before the end: most are settled by then, and need no memory."""
+CLAIMED_AT_ONCE = 500
 
 
 class Intake:
@@ -103,8 +106,12 @@ class Intake:
             await letting_out
 
     async def _let_out_claimed(self, claimed: asyncio.Queue[list[tuple[Pending, Claim]] | None]) -> None:
+        most = MOST_ASIDE
         while (leads := await claimed.get()) is not None:
             await self._let_out(leads)
+            if len(self._aside) >= most and not self._stopping.is_halted():
+                await self._look_once()  # without waiting: others may wait for what is ours
+                most = MOST_ASIDE + len(self._aside)
 
     async def _ready(self, chunk: Sequence[object]) -> list[Pending]:
         """The events of a chunk; the other rows get their outcome."""
@@ -227,10 +234,8 @@ class Intake:
         """Ask for the events put aside until they are free, or settled by others, or time is up."""
         deadline = time.monotonic() + self._patience
         while self._aside and not self._stopping.is_halted():
-            aside, self._aside = self._aside, []
-            self._keys_aside.clear()
-            waiting = len(aside)
-            await self._let_out(await self._claim(aside))
+            waiting = len(self._aside)
+            await self._look_once()
             await self._dispatch.all_settled()
             if len(self._aside) < waiting:
                 continue
@@ -239,6 +244,16 @@ class Intake:
                 self._stopping.stop(Halt(Stop.CLAIMED_ELSEWHERE, why))
                 return
             await self._stopping.sleep(SECONDS_BETWEEN_LOOKS)
+
+    async def _look_once(self) -> None:
+        """Ask for the events put aside; those that are still busy are put aside again."""
+        aside, self._aside = self._aside, []
+        self._keys_aside.clear()
+        for first in range(0, len(aside), CLAIMED_AT_ONCE):
+            if self._stopping.is_halted():
+                self._aside += aside[first:]
+                return
+            await self._let_out(await self._claim(aside[first : first + CLAIMED_AT_ONCE]))
 
     async def _send(self, pending: Pending) -> None:
         self._to_send += 1

@@ -48,7 +48,7 @@ class Trouble:
     failures_for_blame: int = 3
     successes: int = 0
     since: float | None = None
-    """When the first attempt failed after the last success, or None."""
+    """When the first attempt failed after the last success, or that success if a later request had failed; or None."""
     _begun: int = 0
     _latest_success: int = 0
     _threshold: int = 3
@@ -66,10 +66,11 @@ class Trouble:
         self._begun += 1
         return self._begun
 
-    def succeeded(self, request: int) -> None:
+    def succeeded(self, request: int, now: float) -> None:
         """An event was delivered, or rejected for itself: the server works.
 
         :param request: number of the request.
+        :param now: when.
         """
         self.successes += 1
         self._latest_success = max(self._latest_success, request)
@@ -79,8 +80,7 @@ class Trouble:
         # One in flight at the moment when a server goes down may still succeed.
         self._failing = {event: failed for event, failed in self._failing.items() if failed > request}
         self._faultless = [failed for failed in self._faultless if failed > request]
-        if not self._failing and not self._faultless:
-            self.since = None
+        self._begin_again(now)
 
     def refused(self, position: int) -> bool:
         """An event got 403 or 404; True if the connection is to blame."""
@@ -119,9 +119,12 @@ class Trouble:
             self._faultless.append(request)
         if may_be_its_fault and trial.charged >= most_attempts and self._is_its_own_fault(trial):
             self._failing.pop(position, None)
-            self.since = now if self._failing or self._faultless else None
+            self._begin_again(now)
             return Next.GIVE_UP
         return Next.OUTAGE if now - self.since >= self.max_outage else Next.RETRY
+
+    def _begin_again(self, now: float) -> None:
+        self.since = now if self._failing or self._faultless else None
 
     def _is_its_own_fault(self, trial: Trial) -> bool:
         others_work = self.successes > 0 and len(self._failing) < self.failures_for_outage

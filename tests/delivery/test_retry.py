@@ -184,7 +184,7 @@ class World:
 
     def succeed(self, count: int = 1) -> None:
         for _ in range(count):
-            self.trouble.succeeded(self.trouble.begins())
+            self.trouble.succeeded(self.trouble.begins(), self.now)
 
     def fail(self, position: int, its_fault: bool = True) -> Next:
         """A second later, an attempt fails."""
@@ -255,7 +255,7 @@ def test_a_success_that_was_in_flight_when_the_server_went_down_blames_nobody() 
     in_flight = world.trouble.begins()
     for position in (1, 2, 3):
         world.fail(position)
-    world.trouble.succeeded(in_flight)
+    world.trouble.succeeded(in_flight, world.now)
     answers = [world.fail(position) for _ in range(21) for position in (1, 2, 3)]
     assert Next.GIVE_UP not in answers
     assert answers[-1] is Next.OUTAGE
@@ -346,7 +346,7 @@ def test_no_connection_and_too_many_requests_cost_no_event(steps: list[tuple[str
 def test_refusals() -> None:
     trouble = Trouble()
     assert trouble.refused(1)  # before the first success
-    trouble.succeeded(trouble.begins())
+    trouble.succeeded(trouble.begins(), 0.0)
     assert [trouble.refused(n) for n in (2, 2, 3, 3, 4)] == [False, False, False, False, True]
-    trouble.succeeded(trouble.begins())
+    trouble.succeeded(trouble.begins(), 0.0)
     assert [trouble.refused(n) for n in (5, 6, 7)] == [False, False, True]

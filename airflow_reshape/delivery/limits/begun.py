@@ -13,12 +13,14 @@ class Begun(NamedTuple):
     :param at: when it began, in seconds.
     :param in_flight: requests in flight then, this one among them.
     :param connects: there were never so many in flight: it needs a connection of its own first, which takes time.
+    :param pressed: there was more to send at that moment: it was up to the limits how much went out.
     """
 
     number: int
     at: float
     in_flight: int
     connects: bool = False
+    pressed: bool = True
 
 
 class End(Enum):

@@ -38,11 +38,6 @@ class Limits:
         """Requests in flight."""
         return len(self._fresh) + len(self._overdue)
 
-    @property
-    def has_room(self) -> bool:
-        """Whether the window is not full."""
-        return len(self._fresh) < self.window.size
-
     def opens_for_a_probe_at(self) -> float:
         """When a single request may begin that finds out whether the server is back."""
         return self.rate.opens_for_a_probe_at()
@@ -67,11 +62,14 @@ class Limits:
             self._overdue.add(number)
         return opens
 
-    def begin(self, now: float) -> Begun:
-        """A request begins."""
+    def begin(self, now: float, *, pressed: bool = True) -> Begun:
+        """A request begins.
+
+        :param pressed: there is more to send.
+        """
         self._number += 1
         in_flight = len(self._fresh) + 1
-        request = Begun(self._number, now, in_flight, connects=in_flight > self._most)
+        request = Begun(self._number, now, in_flight, connects=in_flight > self._most, pressed=pressed)
         self._most = max(self._most, in_flight)
         self._fresh[request.number] = request
         self.window.begun(request)

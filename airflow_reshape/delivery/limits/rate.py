@@ -27,7 +27,9 @@ FIRST_PATIENCE, LONGEST_PATIENCE = 2.0, 5.0
 FIRST_PATIENCE_FOR_A_PAUSE, LONGEST_PATIENCE_FOR_A_PAUSE = 5.0, 20.0
 """For each second of pause that a refusal costs."""
 GUESS_PATIENCE = 1.0
-"""For a limit of which too little was seen."""
+"""For a limit of which too little was seen, or that is only what there was to send."""
+DISPROVED = 10.0
+"""So many times a limit without a refusal, and it is none."""
 SAME = 0.3
 """Limits that differ by less are one."""
 LEVEL = 0.98
@@ -52,6 +54,9 @@ class _Learned(NamedTuple):
     def rate(self, now: float) -> float:
         """Under the limit for as long as the patience lasts, then beyond."""
         return self.limit * (LEVEL + SLOPE * (self._time(now) - 1) ** 3)
+
+    def is_disproved(self, now: float) -> bool:
+        return self.rate(now) > DISPROVED * self.limit
 
     def is_under(self, now: float) -> bool:
         return self._time(now) < 1
@@ -89,7 +94,8 @@ class Rate:
 
     def per_second(self, now: float) -> float | None:
         """Requests a second; None without a limit."""
-        learned = max(LOWEST, self._learned.rate(now)) if self._learned else None
+        known = self._learned  # looked at once: another thread may ask
+        learned = max(LOWEST, known.rate(now)) if known and not known.is_disproved(now) else None
         rates = [rate for rate in (self._ceiling, learned) if rate is not None]
         return min(rates) if rates else None
 
@@ -139,9 +145,9 @@ class Rate:
             self._leave_until = now
         elif self._learned and now - self._since_at < SECONDS_BETWEEN_CUTS:
             return
-        self._cut(now, pause)
+        self._cut(request, now, pause)
 
-    def _cut(self, now: float, pause: float) -> None:
+    def _cut(self, request: Begun, now: float, pause: float) -> None:
         learned = self._learned
         self._in_vain = self._in_vain + 1 if learned and learned.is_under(now) and not pause else 0
         if self._in_vain >= CUTS_IN_VAIN and self._share() <= MOST:
@@ -151,7 +157,7 @@ class Rate:
             limit = self._taken_lately(now)
             if learned and learned.is_under(now):
                 limit = min(limit, STILL_TOO_MUCH * learned.rate(now))
-            patience = self._patience(limit, pause)
+            patience = self._patience(limit, pause) if request.pressed else GUESS_PATIENCE
         else:
             # Too little was seen; after a pause, of a burst that this made possible.
             limit = max(self._taken, 1) / max(SLOT, now - self._since_at)
