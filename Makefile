@@ -14,10 +14,10 @@ export PYTHONDONTWRITEBYTECODE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONPATH VIRTUAL_ENV
 
-.PHONY: help demo test lint test-mysql crash bench bench-quick up down lock clean
+.PHONY: help demo test lint test-mysql crash matrix lowest newest bench bench-quick docs dist up down lock clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z -]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(venv)/demo.stamp  ## send 2,000 made-up CRM leads through a real Airflow to a local stand-in of the API
 	@$(bin)/python -m demo.run
@@ -43,6 +43,12 @@ test-mysql: $(venv)/mysql.stamp  ## install MariaDB through apt and run the SQL 
 crash: $(venv)/test.stamp  ## kill sends a hundred times, with every memory and in a real scheduler, and count what arrived
 	@$(bin)/python -m pytest -m "not mysql" tests/crash tests/ledger/test_overlap.py tests/ledger/test_baseline.py
 
+matrix: $(venv)/python.stamp  ## run the tests on every Airflow and Python that is supported; CELL="…" and TIER="…" choose
+	@$(bin)/python -m matrix $(addprefix --cell ,$(CELL)) $(addprefix --tier ,$(TIER))
+
+lowest newest: $(venv)/python.stamp  ## the same beside the lowest versions that are declared, or the newest that there are
+	@$(bin)/python -m matrix --cell $@ $(addprefix --tier ,$(TIER))
+
 bench: $(venv)/test.stamp $(build)/peers/installed.stamp  ## measure speed, limits and memory beside peers, 40 minutes, into docs/performance.md
 	@requirements/install-nginx
 	@$(bin)/python -m benchmarks
@@ -52,8 +58,18 @@ bench-quick: $(venv)/test.stamp $(build)/peers/installed.stamp  ## the same in 3
 	@requirements/install-nginx
 	@$(bin)/python -m benchmarks --quick
 
+docs: $(venv)/docs.stamp  ## build the documentation into build/docs, with warnings as errors
+	@$(bin)/python -m sphinx --builder html --fail-on-warning --keep-going --quiet --doctree-dir $(build)/doctrees docs $(build)/docs
+	@echo "$(build)/docs/index.html"
+
+dist: $(build)/dist-tools/installed.stamp  ## build the wheel and the source distribution into dist/, and check them
+	@rm -rf dist
+	@$(build)/dist-tools/bin/python -m build --no-isolation --outdir dist . >$(build)/dist.log
+	@$(build)/dist-tools/bin/python -m twine check --strict dist/*
+
 lock: $(venv)/test.stamp  ## work the pinned and hashed requirements out anew
 	@requirements/lock
+	@requirements/lock-matrix
 
 clean:  ## end what runs, and remove what the targets made
 	@$(MAKE) --no-print-directory down
@@ -61,7 +77,7 @@ clean:  ## end what runs, and remove what the targets made
 
 # One environment, filled step by step: demo < test < mysql, each a superset with the same pins. It is made anew when
 # the pins change, so that nothing of the old ones stays behind.
-$(venv)/python.stamp: requirements/new-venv $(filter-out requirements/bench-peers.txt,$(wildcard requirements/*.txt))
+$(venv)/python.stamp: requirements/new-venv $(filter-out requirements/bench-peers.txt requirements/dist.txt,$(wildcard requirements/*.txt))
 	@requirements/new-venv $(venv)
 	@touch $@
 
@@ -76,6 +92,15 @@ $(venv)/test.stamp: $(venv)/demo.stamp
 $(venv)/mysql.stamp: $(venv)/test.stamp requirements/install-mariadb
 	@requirements/install-mariadb
 	@requirements/install $(venv) requirements/mysql.txt
+	@touch $@
+
+$(venv)/docs.stamp: $(venv)/test.stamp
+	@requirements/install $(venv) requirements/docs.txt
+	@touch $@
+
+# What builds and checks the distributions.
+$(build)/dist-tools/installed.stamp: requirements/install-tools requirements/new-venv requirements/dist.txt
+	@requirements/install-tools $(build)/dist-tools requirements/dist.txt
 	@touch $@
 
 # What the benchmarks compare with never meets the pins above.

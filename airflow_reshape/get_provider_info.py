@@ -122,6 +122,14 @@ def get_provider_info() -> dict[str, Any]:
                 "class-name": "airflow_reshape.decorators.reshape.reshape_task",
             }
         ],
+        "asset-uris": [
+            {
+                "schemes": ["reshape"],
+                "handler": "airflow_reshape.assets.sanitize_uri",
+                "factory": "airflow_reshape.assets.reshape_asset",
+                "to_openlineage_converter": "airflow_reshape.assets.to_openlineage",
+            }
+        ],
         "connection-types": [
             {
                 "connection-type": "reshape",

@@ -80,7 +80,11 @@ class ReshapeDecoratedOperator(DecoratedOperator, BaseReshapeOperator):
         op_kwargs = {name: _shown(value) for name, value in self.op_kwargs.items()}
         context_merge(context, op_kwargs)
         self._kwargs = determine_kwargs(self.python_callable, self._args, context)
-        return BaseReshapeOperator.execute(self, context)
+        try:
+            return BaseReshapeOperator.execute(self, context)
+        finally:
+            # OpenLineage may be told all attributes of a task that ended.
+            del self._args, self._kwargs
 
 
 def _hidden(value: Any) -> Any:

@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
+from airflow.sdk import Asset
+
 from airflow_reshape.delivery.checkpoint.checkpoint import Checkpoint, StateStore
 from airflow_reshape.delivery.checkpoint.keys import RowKeys
 from airflow_reshape.delivery.halt import Halt, Stop
@@ -35,6 +37,7 @@ from airflow_reshape.exceptions import (
     ReshapeUnavailableError,
 )
 from airflow_reshape.hooks.garbage import older_objects_left_alone
+from airflow_reshape.hooks.lineage import sent_assets
 from airflow_reshape.hooks.metrics import SendMetrics, metric_tags
 from airflow_reshape.hooks.plan import SendPlan
 from airflow_reshape.hooks.settings import ReshapeSettings
@@ -215,6 +218,10 @@ class LeadSend:
             "environment": self._settings.environment,
             "validate_only": self._plan.validate_only,
         }
+
+    def assets(self) -> list[Asset]:
+        """What it writes to, as assets: one for each event that it can make, with the counts up to now as extra."""
+        return sent_assets(self._settings, self._plan.events, self.summary())
 
     def _remember(self, result: SendResult) -> None:
         if self._checkpoint is None:

@@ -21,6 +21,7 @@ from airflow_reshape.hooks.connections import connection
 from airflow_reshape.hooks.failures import open_failures
 from airflow_reshape.hooks.lead_send import LeadSend
 from airflow_reshape.hooks.ledger import open_ledger
+from airflow_reshape.hooks.lineage import tell_lineage
 from airflow_reshape.hooks.plan import SendPlan
 from airflow_reshape.hooks.settings import ReshapeSettings, read_settings
 
@@ -95,7 +96,11 @@ class ReshapeHook(BaseHook):
         :returns: the summary, counts only.
         :raises ReshapeError: see :mod:`airflow_reshape.exceptions`.
         """
-        return self.lead_send(SendPlan(**options)).run(chunked(leads))
+        send = self.lead_send(SendPlan(**options))
+        try:
+            return send.run(chunked(leads))
+        finally:
+            tell_lineage(self, send)
 
     def send_event(self, event: BaseEvent | Mapping[str, Any], **options: Any) -> dict[str, Any]:
         """Send one event.

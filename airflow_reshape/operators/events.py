@@ -11,16 +11,20 @@ from typing import Any, ClassVar, Literal
 from airflow.providers.common.compat.sdk import BaseOperator, Context
 
 from airflow_reshape import __version__
+from airflow_reshape.airflow_features import task_state_store
 from airflow_reshape.delivery.ledger.store import SenderIdentity
 from airflow_reshape.events.formats import flag
 from airflow_reshape.events.rules import OnBadField
 from airflow_reshape.exceptions import ReshapeConfigurationError
 from airflow_reshape.hooks.chunks import chunked, known_total
 from airflow_reshape.hooks.lead_send import LeadSend
+from airflow_reshape.hooks.lineage import tell_lineage
 from airflow_reshape.hooks.plan import SendPlan
 from airflow_reshape.hooks.reshape import ReshapeHook
 from airflow_reshape.mapping.field_map import UnknownColumns
 from airflow_reshape.operators.leads import Leads
+from airflow_reshape.operators.openlineage import send_lineage
+from airflow_reshape.operators.outlets import tell_outlets
 
 
 class BaseReshapeOperator(BaseOperator):
@@ -151,20 +155,24 @@ class BaseReshapeOperator(BaseOperator):
         )
         self._send = self._new_send(plan, context)
         try:
-            return self._send.run(self.chunks(plan))
+            summary = self._send.run(self.chunks(plan))
+            tell_outlets(context, self.outlets, self._send.assets, self.log)
+            return summary
         except BaseException:
             # A result is not pushed when execute raises; whoever looks at the failed task wants the counts.
             if self.do_xcom_push:
                 with contextlib.suppress(Exception):
                     context["ti"].xcom_push(key="return_value", value=self._send.summary())
             raise
+        finally:
+            tell_lineage(ReshapeHook(self.reshape_conn_id), self._send)
 
     def count_leads(self, plan: SendPlan) -> int | None:  # noqa: ARG002  # a query needs it
         """How many leads there are, at most; None if they cannot be counted before they are read."""
         return None
 
     def _new_send(self, plan: SendPlan, context: Context) -> LeadSend:
-        store = context.get("task_state_store")
+        store = task_state_store(context)
         if store is None and plan.resume and plan.ledger_conn_id is None and not plan.validate_only:
             self.log.info(
                 "Nothing remembers what is sent: a retry sends the leads again, with the same ids. "
@@ -176,6 +184,10 @@ class BaseReshapeOperator(BaseOperator):
             holds = count is None or count > plan.max_events
         hook = ReshapeHook(self.reshape_conn_id)
         return hook.lead_send(plan, _identity(context), store, holds)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002  # the name is OpenLineage's
+        """What OpenLineage is told when the task ends, also when it fails: counts, and no lead."""
+        return send_lineage(self._send.summary() if self._send is not None else None)
 
     def on_kill(self) -> None:
         """End the send: requests in flight get 2 seconds, the rest is unsent."""

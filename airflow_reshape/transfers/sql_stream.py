@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowException
 
+from airflow_reshape.airflow_features import sql_lineage
 from airflow_reshape.transfers.sql_dialects import Dialect, dialect_of
 from airflow_reshape.transfers.sql_errors import Step, failure, is_of_a_driver
+from airflow_reshape.transfers.sql_lineage import without_literals
 from airflow_reshape.transfers.sql_query import column_names, execute_arguments, one_query
 
 if TYPE_CHECKING:
@@ -137,7 +139,7 @@ class SqlStream:
             with suppress(Exception):  # a lost connection cannot say goodbye, and its loss was reported before
                 say(to)
         if self._executed:
-            _report_lineage(self._hook, self._sql, self.rows_read)
+            _report_lineage(self._hook, without_literals(self._sql, self.dialect), self.rows_read)
             ending = "to the end" if self._exhausted else "and stopped before the end"
             log.info("Read %d rows from %s %s", self.rows_read, self._hook.get_conn_id(), ending)
 
@@ -178,10 +180,7 @@ def _as_dicts(columns: tuple[str, ...], rows: Sequence[Any]) -> list[Row]:
     return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
-def _report_lineage(hook: DbApiHook, sql: str, rows: int) -> None:
-    """Tell OpenLineage what was read, as ``hook.run`` would, but not the parameters: they may be personal."""
-    try:
-        from airflow.providers.common.sql.hooks.lineage import send_sql_hook_lineage
-    except ImportError:  # an older common-sql provider
-        return
-    send_sql_hook_lineage(context=hook, sql=sql, row_count=rows)
+def _report_lineage(hook: DbApiHook, sql: str | None, rows: int) -> None:
+    """Tell OpenLineage what was read, as ``hook.run`` would, but neither parameters nor literals: some are personal."""
+    if sql and (send := sql_lineage()):
+        send(context=hook, sql=sql, row_count=rows)

@@ -9,8 +9,10 @@ from airflow_reshape.exceptions import ReshapeConfigurationError
 from airflow_reshape.hooks.connections import connection
 from airflow_reshape.hooks.plan import SendPlan
 from airflow_reshape.operators.events import BaseReshapeOperator
+from airflow_reshape.operators.openlineage import with_datasets
 from airflow_reshape.transfers.read_ahead import ReadAhead
 from airflow_reshape.transfers.sql_errors import SqlRefused
+from airflow_reshape.transfers.sql_lineage import query_lineage
 from airflow_reshape.transfers.sql_query import counting
 from airflow_reshape.transfers.sql_stream import SqlStream
 
@@ -84,6 +86,13 @@ class SqlToReshapeOperator(BaseReshapeOperator):
         except SqlRefused as error:
             self.log.info("The query's rows cannot be counted (%s): events are held back until all are read", error)
             return None
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """What OpenLineage is told when the task ends: the query's tables, what was sent to, and counts."""
+        lineage = super().get_openlineage_facets_on_complete(task_instance)
+        if self._send is None:
+            return lineage
+        return with_datasets(lineage, query_lineage(self._hook(), self.sql_conn_id, self.sql), self._send.assets())
 
     def _hook(self) -> DbApiHook:
         from airflow.providers.common.sql.hooks.sql import DbApiHook

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import socket
 import threading
@@ -90,7 +91,8 @@ def new_client() -> Any:
         utils = importlib.import_module("airflow.sdk.observability.metrics.stats_utils")
     except ImportError:  # before 3.2
         return importlib.import_module("airflow.metrics.statsd_logger").get_statsd_logger(None)
-    return utils.get_stats_factory()()
+    factory = utils.get_stats_factory
+    return (factory(Stats) if inspect.signature(factory).parameters else factory())()  # with an argument in 3.2
 
 
 def use(patch: pytest.MonkeyPatch, client: Any) -> None:
@@ -101,7 +103,7 @@ def use(patch: pytest.MonkeyPatch, client: Any) -> None:
         patch.setattr(module, "_backend", client)
     else:  # before 3.2
         patch.setattr(stats, "instance", client)
-        patch.setattr(stats, "_instance_pid", os.getpid())
+        patch.setattr(stats, "_instance_pid", os.getpid(), raising=False)
 
 
 def at_every_pulse(patch: pytest.MonkeyPatch) -> None:

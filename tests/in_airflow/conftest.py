@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from airflow_reshape.sandbox.testing import running_sandbox
+from tests.airflow_versions import dag_bags
 from tests.conftest import ROOT
 
 OWN_DAGS = Path(__file__).parent / "dags"
@@ -35,14 +36,14 @@ def airflow_dags(sandbox: Any) -> dict[str, Any]:
     os.environ["AIRFLOW_CONN_RESHAPE_DEFAULT"] = connection(sandbox)
 
     from airflow.dag_processing.bundles.manager import DagBundlesManager
-    from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
 
     DagBundlesManager().sync_bundles_to_db()
+    module = dag_bags()
     dags: dict[str, Any] = {}
     for folder in (ROOT / "dags", OWN_DAGS):
-        bag = DagBag(dag_folder=str(folder))
+        bag = module.DagBag(dag_folder=str(folder))
         assert not bag.import_errors
-        sync_bag_to_db(bag, "dags-folder", None)
+        module.sync_bag_to_db(bag, "dags-folder", None)
         dags.update(bag.dags)
     return dags
 

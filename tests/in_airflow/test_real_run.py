@@ -20,7 +20,8 @@ from tests.conftest import ROOT
 from tests.in_airflow.crm import JINJA_NAME, leads, shows_marker, write_crm
 from tests.in_airflow.test_example_dags import STAGES
 
-OWN_DAGS = Path(__file__).parent / "dags"
+# One of them writes persons into the DAG itself, on purpose.
+OWN_DAGS = [file for file in (Path(__file__).parent / "dags").glob("*.py") if file.name != "lineage.py"]
 RUN_SECONDS = 240.0
 # Upstream tasks whose own XCom holds leads, as the documentation says.
 STORING = {"qualified_leads", "disqualified_leads", "all_leads", "lead_batches", "one_lead"}
@@ -44,7 +45,7 @@ def real_run() -> Iterator[RealRun]:
     here = stack.new_stack("test-real")
     dags = here.home / "dags"
     dags.mkdir()
-    for source in (*(ROOT / "dags").iterdir(), *OWN_DAGS.glob("*.py")):
+    for source in (*(ROOT / "dags").iterdir(), *OWN_DAGS):
         (dags / source.name).symlink_to(source)
     marked = leads(6)
     marked[5]["currency"] = None  # so that one lead fails, and its error is written

@@ -93,6 +93,7 @@ def test_every_class_and_module_that_it_names_exists() -> None:
     for name in modules:
         importlib.import_module(name)
     classes = [each["class-name"] for each in info["task-decorators"]] + [connection_type()["hook-class-name"]]
+    classes += [each[key] for each in info["asset-uris"] for key in ("handler", "factory", "to_openlineage_converter")]
     for dotted in classes:
         where, _, name = dotted.rpartition(".")
         assert callable(getattr(importlib.import_module(where), name))

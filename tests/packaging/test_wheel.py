@@ -64,6 +64,7 @@ def test_the_wheel_holds_every_module_and_dag_of_the_repository(wheel: zipfile.Z
     package = {path.relative_to(ROOT).as_posix() for path in tracked(ROOT / "airflow_reshape")}
     dags = {f"airflow_reshape/example_dags/{path.relative_to(ROOT / 'dags')}" for path in tracked(ROOT / "dags")}
     assert {name for name in wheel.namelist() if ".dist-info/" not in name} == package | dags
+    assert not [name for name in wheel.namelist() if "test" in PurePosixPath(name).parts[-1] and "testing" not in name]
     assert "airflow_reshape/py.typed" in package
     assert "airflow_reshape/example_dags/crm_sql_lead_sync.py" in dags
     assert "airflow_reshape/example_dags/sql/crm_lead_events.sql" in dags
@@ -85,14 +86,20 @@ def test_the_wheel_says_what_it_is(metadata: Message) -> None:
     assert metadata["Requires-Python"] == ">=3.11"
     assert "Framework :: Apache Airflow :: Provider" in metadata.get_all("Classifier", [])
     assert "apache-airflow>=3.1" in metadata.get_all("Requires-Dist", [])
+    urls = dict(url.split(", ") for url in metadata.get_all("Project-URL", []))
+    assert urls["DATA Reshape"] == "https://kb.datareshape.ro"
+    assert metadata["Description-Content-Type"] == "text/markdown"
 
 
 def test_the_source_distribution_has_no_leftovers(built: Path) -> None:
     (path,) = built.glob("*.tar.gz")
     with tarfile.open(path) as archive:
         tops = {PurePosixPath(name).parts[1] for name in archive.getnames()}
-    assert {"airflow_reshape", "dags", "tests", "pyproject.toml", "LICENSE", "README.md"} <= tops
-    assert not tops & {"build", "dist", ".venv", ".git"}
+    assert tops == {
+        "airflow_reshape", "dags", "docs",
+        "CHANGELOG.md", "LICENSE", "NOTICE", "README.md", "SECURITY.md",
+        "pyproject.toml", "PKG-INFO", ".gitignore",
+    }  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,12 @@ from itertools import islice
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
 from airflow.providers.sqlite.hooks.sqlite import SqliteHook
-from airflow.sdk import lineage, plugins_manager
 
 from airflow_reshape.transfers.sql_dialects import MYSQL_NET_WRITE_TIMEOUT
 from airflow_reshape.transfers.sql_errors import SqlUnusable
 from airflow_reshape.transfers.sql_stream import SqlStream
+from tests.airflow_versions import collected_lineage, needs_sql_lineage
 from tests.sql.conftest import MYSQL, POSTGRES, SQLITE, MakeHook, drivers
 from tests.sql.crm import CONN_ID, LEADS, READ_LEADS, Crm, wait_until
 
@@ -250,25 +249,21 @@ def test_the_log_counts_and_names_nobody(crm: Crm, make_hook: MakeHook, caplog: 
     assert "@example.com" not in caplog.text
 
 
+@needs_sql_lineage
 @drivers(*EVERY)
-def test_lineage_is_reported_without_the_parameters(
+def test_lineage_is_reported_without_parameters_and_literals(
     crm: Crm, make_hook: MakeHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Airflow collects lineage only where a plugin reads it, as OpenLineage's does.
-    monkeypatch.setattr(plugins_manager, "get_hook_lineage_readers_plugins", lambda: [lineage.HookLineageReader])
-    lineage.get_hook_lineage_collector.cache_clear()
-    try:
+    with collected_lineage(monkeypatch) as collector:
         hook = make_hook()
         mark = "?" if crm.driver == "sqlite3" else "%s"
         sql = f"SELECT id FROM leads WHERE email <> {mark} AND id <= 20"
         with SqlStream(hook, sql + ";", ["maria.pop@example.com"]) as stream:
             assert sum(len(chunk) for chunk in stream) == 20
-        (extra,) = get_hook_lineage_collector().collected_assets.extra
-    finally:
-        lineage.get_hook_lineage_collector.cache_clear()
+        (extra,) = collector().collected_assets.extra
     assert extra.key == "sql_job"
     assert extra.context is hook
-    assert extra.value == {"sql": sql, "row_count": 20}
+    assert extra.value == {"sql": "SELECT id FROM leads WHERE email <> '?' AND id <= 0", "row_count": 20}
 
 
 @drivers(*SQLITE)
