@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
 
 ARGUMENTS = {each.name: each for each in dataclasses.fields(SendPlan) if each.init}
-DURATIONS = ("max_age", "ledger_retention", "failures_retention")
+DURATIONS = ("max_age", "max_outage", "ledger_retention", "failures_retention")
 
 
 def reconcile(
