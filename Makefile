@@ -104,6 +104,6 @@ $(build)/dist-tools/installed.stamp: requirements/install-tools requirements/new
 	@touch $@
 
 # What the benchmarks compare with never meets the pins above.
-$(build)/peers/installed.stamp: requirements/install-peers requirements/new-venv requirements/bench-peers.txt
-	@requirements/install-peers $(build)/peers
+$(build)/peers/installed.stamp: requirements/install-tools requirements/new-venv requirements/bench-peers.txt
+	@requirements/install-tools $(build)/peers requirements/bench-peers.txt
 	@touch $@
