@@ -18,6 +18,7 @@ from airflow_reshape.delivery.ledger.tables import events
 from airflow_reshape.delivery.outcome import Kind
 from airflow_reshape.delivery.records import Records
 from airflow_reshape.delivery.retry import RetryPolicy
+from airflow_reshape.delivery.trouble import Trouble
 from airflow_reshape.events.rules import GENERATIONS, Generation
 from airflow_reshape.events.wire import to_bytes
 from airflow_reshape.sandbox.testing import RunningSandbox, running_sandbox
@@ -51,7 +52,7 @@ ALL: dict[str, Any] = {
     "seed": 4,  # by which every fault strikes
 }
 PATIENT = RetryPolicy(first_delay=0.002, longest_delay=0.02)
-TIMEOUT = 0.5  # seconds, where requests hang
+TIMEOUT = 1.0  # seconds, where requests hang; a loaded machine must get every other one to the server in it
 LONG = 30.0
 COUNT = 200
 LEADS = 60  # several events each, whose order is kept
@@ -82,7 +83,15 @@ def new_ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], L
 def send_all(sandbox: RunningSandbox, generation: Generation, ledger: Ledger | None, hangs: bool) -> Sent:
     where = destination(sandbox.url, generation, timeout=TIMEOUT if hangs else LONG)
     rows = [lead(n, of=f"l{n % LEADS}", **{"user.id": f"c{n % LEADS}"}) for n in range(COUNT)]
-    return send(where, rows, generation=generation, retry=PATIENT, records=Records(ledger), concurrency=64)
+    return send(
+        where,
+        rows,
+        generation=generation,
+        retry=PATIENT,
+        trouble=Trouble(max_outage=LONG),
+        records=Records(ledger),
+        concurrency=64,
+    )
 
 
 def check(sandbox: RunningSandbox, sent: Sent, hangs: bool) -> None:
