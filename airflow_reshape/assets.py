@@ -75,8 +75,9 @@ def to_openlineage(asset: Asset, lineage_context: object) -> Dataset:  # noqa: A
     )
 
     parts = urlsplit(asset.uri)
-    named = {"namespace": f"{SCHEME}://{parts.netloc}", "name": parts.path.lstrip("/")}
-    if "delivered" not in asset.extra:
-        return Dataset(**named)
-    rows = OutputStatisticsOutputDatasetFacet(rowCount=asset.extra["delivered"])
-    return OutputDataset(**named, outputFacets={"outputStatistics": rows})
+    namespace, name = f"{SCHEME}://{parts.netloc}", parts.path.lstrip("/")
+    delivered = asset.extra.get("delivered")
+    if not isinstance(delivered, int):
+        return Dataset(namespace, name)
+    rows = OutputStatisticsOutputDatasetFacet(rowCount=delivered)
+    return OutputDataset(namespace, name, outputFacets={"outputStatistics": rows})
