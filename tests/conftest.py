@@ -8,8 +8,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / "build" / "test" / "airflow"
 
+# Each of the processes that share the tests has a home of its own, and what it starts has the same.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+_home = Path(os.environ.get("AIRFLOW_HOME", HOME))
+
 # Before anything imports Airflow, which reads them then.
-os.environ.setdefault("AIRFLOW_HOME", str(HOME))
+os.environ["AIRFLOW_HOME"] = str(_home if _home.name == WORKER else _home / WORKER)
 os.environ.update(
     {
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
