@@ -14,7 +14,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONPATH VIRTUAL_ENV
 
-.PHONY: help demo test lint test-mysql crash matrix lowest newest bench bench-quick docs dist up down lock clean
+.PHONY: help demo test lint test-mysql crash matrix lowest newest bench bench-quick docs screenshots dist up down lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,7 +29,7 @@ down:  ## end what `make up` started
 	@if [ -x $(bin)/python ]; then $(bin)/python -m demo.down; else echo "Nothing is running."; fi
 
 test: lint  ## check style, types and architecture, then run every test that needs no system package
-	@$(bin)/python -m pytest
+	@$(bin)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(venv)/test.stamp  ## ruff, mypy and the import contracts
 	@$(bin)/ruff check --cache-dir $(build)/ruff .
@@ -62,6 +62,10 @@ docs: $(venv)/docs.stamp  ## build the documentation into build/docs, with warni
 	@$(bin)/python -m sphinx --builder html --fail-on-warning --keep-going --quiet --doctree-dir $(build)/doctrees docs $(build)/docs
 	@echo "$(build)/docs/index.html"
 
+screenshots: $(venv)/demo.stamp $(build)/screenshots-tools/installed.stamp  ## take the pictures of docs/images anew, of a real Airflow with headless Chromium
+	@requirements/install-chromium
+	@$(bin)/python -m screenshots
+
 dist: $(build)/dist-tools/installed.stamp  ## build the wheel and the source distribution into dist/, and check them
 	@rm -rf dist
 	@$(build)/dist-tools/bin/python -m build --no-isolation --outdir dist . >$(build)/dist.log
@@ -77,7 +81,7 @@ clean:  ## end what runs, and remove what the targets made
 
 # One environment, filled step by step: demo < test < mysql, each a superset with the same pins. It is made anew when
 # the pins change, so that nothing of the old ones stays behind.
-$(venv)/python.stamp: requirements/new-venv $(filter-out requirements/bench-peers.txt requirements/dist.txt,$(wildcard requirements/*.txt))
+$(venv)/python.stamp: requirements/new-venv $(filter-out requirements/bench-peers.txt requirements/dist.txt requirements/screenshots.txt,$(wildcard requirements/*.txt))
 	@requirements/new-venv $(venv)
 	@touch $@
 
@@ -101,6 +105,11 @@ $(venv)/docs.stamp: $(venv)/test.stamp
 # What builds and checks the distributions.
 $(build)/dist-tools/installed.stamp: requirements/install-tools requirements/new-venv requirements/dist.txt
 	@requirements/install-tools $(build)/dist-tools requirements/dist.txt
+	@touch $@
+
+# What drives the browser; Airflow runs in $(venv).
+$(build)/screenshots-tools/installed.stamp: requirements/install-tools requirements/new-venv requirements/screenshots.txt
+	@requirements/install-tools $(build)/screenshots-tools requirements/screenshots.txt
 	@touch $@
 
 # What the benchmarks compare with never meets the pins above.

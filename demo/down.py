@@ -1,4 +1,4 @@
-"""``make down``: ends what ``make up`` left running, or a killed ``make demo``, and nothing else."""
+"""``make down``: ends what ``make up`` left running, or a killed demo or ``make screenshots``, and nothing else."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def main() -> int:
     :returns: 0.
     """
     ended = 0
-    for name in ("up", "demo"):
+    for name in ("up", "demo", "screenshots"):
         pids = stack.pids_of(name)
         running = [service for service in services.remembered(pids) if service.process() is not None]
         services.stop(running)

@@ -100,7 +100,8 @@ def _coverage(console: Console, summary: Mapping[str, Any]) -> None:
     console.print(Text(f"Sent without (the CRM's value was of no use): {left_out}"))
     if summary["doubtful"]:
         doubtful = ", ".join(f"{field} {count}" for field, count in summary["doubtful"].items())
-        console.print(Text(f"Sent although doubtful (possible, but in no numbering plan): {doubtful}"))
+        told = "Doubtful, and sent all the same (made-up numbers: of the right length, but in no numbering plan)"
+        console.print(Text(f"{told}: {doubtful}"))
     console.print()
 
 

@@ -13,17 +13,13 @@ from rich.console import Console
 from rich.text import Text
 
 from demo import report, services, stack
-from demo.airflow_api import AirflowApi
 from demo.compare import differences
 from demo.crm import Crm
+from demo.sending import DAG_ID, POLICY, send_leads
 from demo.services import NotStartedError, Service
-from demo.truth import Expected, Policy, expected
+from demo.truth import expected
 
-DAG_ID = "crm_sql_lead_sync"
 NAME = "demo"
-# What dags/crm_sql_lead_sync.py chooses.
-POLICY = Policy()
-RUN_SECONDS = 180
 MOST_SHOWN = 20
 
 
@@ -59,7 +55,7 @@ def _demo(console: Console, here: stack.Stack, running: list[Service]) -> int:
     with _step(console, "Started the sandbox and Airflow"):
         api = stack.bring_up(here, running, [DAG_ID], use_schedule=False, triggerer=False)
     with _step(console, f"Ran {DAG_ID} in Airflow"):
-        summary = _run(api, here, running, rows)
+        summary = send_leads(api, here, running, rows).summary
     received = _received(here)
 
     console.print()
@@ -74,29 +70,6 @@ def _step(console: Console, what: str) -> Iterator[None]:
     with console.status(f"{what}…"):
         yield
     console.print(Text(f"{what} ({time.monotonic() - started:.0f} s)"))
-
-
-def _run(api: AirflowApi, here: stack.Stack, running: list[Service], rows: list[Expected]) -> dict[str, Any]:
-    conf = {
-        # The whole history, also what lies in the future.
-        "since": "1970-01-01",
-        "until": "9999-12-31",
-        # As many failures as the CRM's maker put in: one more, and the task fails.
-        "max_rejected": sum(row.is_failure(POLICY) for row in rows),
-    }
-    run_id = api.trigger(DAG_ID, conf)
-    states: list[str] = []
-
-    def is_over() -> bool:
-        states.append(api.run_state(DAG_ID, run_id))
-        return states[-1] in ("success", "failed")
-
-    services.wait_until(f"the end of {DAG_ID}", is_over, running, RUN_SECONDS)
-    if states[-1] == "failed":
-        raise RuntimeError(f"{DAG_ID} failed; its tasks' logs: {here.home / 'airflow' / 'logs'}")
-    (task_id,) = api.task_ids(DAG_ID, run_id)
-    summary: dict[str, Any] = api.returned(DAG_ID, run_id, task_id)
-    return summary
 
 
 def _received(here: stack.Stack) -> list[dict[str, Any]]:

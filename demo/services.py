@@ -123,7 +123,8 @@ def wait_until(what: str, holds: Callable[[], bool], services: Sequence[Service]
             if service.process() is None:
                 raise NotStartedError(f"{service.name} ended while waiting for {what}; its log: {service.log}")
         if time.monotonic() > deadline:
-            raise NotStartedError(f"{what} did not happen within {seconds:.0f} s; logs: {services[0].log}")
+            logs = f"; logs: {services[0].log}" if services else ""
+            raise NotStartedError(f"{what} did not happen within {seconds:.0f} s{logs}")
         time.sleep(0.25)
 
 

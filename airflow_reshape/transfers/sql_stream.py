@@ -141,7 +141,7 @@ class SqlStream:
         if self._executed:
             _report_lineage(self._hook, without_literals(self._sql, self.dialect), self.rows_read)
             ending = "to the end" if self._exhausted else "and stopped before the end"
-            log.info("Read %d rows from %s %s", self.rows_read, self._hook.get_conn_id(), ending)
+            log.info("Read %s rows from %s %s", f"{self.rows_read:,}", self._hook.get_conn_id(), ending)
 
     def _open(self) -> None:
         self._cursor = self._how.open_cursor(self._connection)

@@ -17,13 +17,22 @@ def hook_meta() -> dict[str, object]:
     return ours.model_dump(by_alias=True)
 
 
+@pytest.fixture
+def drawn(hook_meta: dict[str, object]) -> dict[str, object]:
+    """The same, where Airflow draws anybody's form."""
+    others = [meta for meta in HookMetaService.hook_meta_data() if meta.connection_type != "reshape"]
+    if not any(meta.standard_fields for meta in others):
+        pytest.skip("Airflow before 3.1.3 labels the fields of no provider unless the FAB provider is installed")
+    return hook_meta
+
+
 def test_the_connection_type_is_listed_by_its_name(hook_meta: dict[str, object]) -> None:
     assert hook_meta["hook_name"] == "DATA Reshape"
     assert hook_meta["hook_class_name"] == "airflow_reshape.hooks.reshape.ReshapeHook"
 
 
-def test_standard_fields_are_labelled_and_the_login_hidden(hook_meta: dict[str, object]) -> None:
-    standard = hook_meta["standard_fields"]
+def test_standard_fields_are_labelled_and_the_login_hidden(drawn: dict[str, object]) -> None:
+    standard = drawn["standard_fields"]
     assert isinstance(standard, dict)
     assert standard["host"] == {
         "hidden": False,
@@ -35,9 +44,9 @@ def test_standard_fields_are_labelled_and_the_login_hidden(hook_meta: dict[str, 
     assert standard["login"]["hidden"] is True
 
 
-def test_extra_fields_carry_label_description_and_default(hook_meta: dict[str, object]) -> None:
+def test_extra_fields_carry_label_description_and_default(drawn: dict[str, object]) -> None:
     (described,) = get_provider_info()["connection-types"]
-    extra = hook_meta["extra_fields"]
+    extra = drawn["extra_fields"]
     assert isinstance(extra, dict)
     # The order is the form's order.
     assert list(extra) == list(described["conn-fields"])

@@ -15,6 +15,7 @@ from email.message import Message
 from pathlib import Path, PurePosixPath
 
 import pytest
+from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).resolve().parents[2]
 # Downloads are kept between runs.
@@ -91,6 +92,18 @@ def test_the_wheel_says_what_it_is(metadata: Message) -> None:
     assert metadata["Description-Content-Type"] == "text/markdown"
 
 
+def test_no_link_of_the_description_leads_into_the_repository(metadata: Message) -> None:
+    text = metadata.get_payload()
+    assert isinstance(text, str)
+    tokens = [part for token in MarkdownIt("commonmark").parse(text) for part in token.children or ()]
+    targets = [
+        part.attrs.get("href") or part.attrs.get("src") for part in tokens if part.type in ("link_open", "image")
+    ]
+    assert [target for target in targets if not str(target).startswith("https://")] == []
+    assert "docs/tutorial.md" in text
+    assert "airflow.sdk import DAG" in text
+
+
 def test_the_source_distribution_has_no_leftovers(built: Path) -> None:
     (path,) = built.glob("*.tar.gz")
     with tarfile.open(path) as archive:
@@ -98,8 +111,17 @@ def test_the_source_distribution_has_no_leftovers(built: Path) -> None:
     assert tops == {
         "airflow_reshape", "dags", "docs",
         "CHANGELOG.md", "LICENSE", "NOTICE", "README.md", "SECURITY.md",
-        "pyproject.toml", "PKG-INFO", ".gitignore",
+        "pyproject.toml", "hatch_build.py", "PKG-INFO", ".gitignore",
     }  # fmt: skip
+
+
+def test_the_source_distribution_has_the_pictures_of_its_pages(built: Path) -> None:
+    (path,) = built.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = {PurePosixPath(*PurePosixPath(name).parts[1:]) for name in archive.getnames()}
+    pictures = {PurePosixPath(picture.relative_to(ROOT)) for picture in (ROOT / "docs" / "images").iterdir()}
+    assert pictures
+    assert pictures <= names
 
 
 @dataclass(frozen=True)
