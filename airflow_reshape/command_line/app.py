@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from airflow_reshape.command_line import check, forget, lead, problems, reconcile, try_row, week
+from airflow_reshape.command_line import check, forget, lead, problems, reconcile, try_row, unforget, week
 
 app = typer.Typer(
     help="DATA Reshape for Airflow.",
@@ -20,3 +20,4 @@ app.command("week")(week.week)
 app.command("problems")(problems.problems)
 app.command("reconcile")(reconcile.reconcile)
 app.command("forget")(forget.forget)
+app.command("unforget")(unforget.unforget)

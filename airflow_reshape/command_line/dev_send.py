@@ -6,13 +6,17 @@ import dataclasses
 import logging
 from typing import Any
 
+from rich.markup import escape
+
 from airflow_reshape.command_line.output import console, fail, say
+from airflow_reshape.exceptions import ReshapeFailedLeadsError
 from airflow_reshape.hooks.lead_send import LeadSend
 from airflow_reshape.hooks.plan import SendPlan
 from airflow_reshape.hooks.reshape import TEST_OUTAGE, TEST_RETRY
 from airflow_reshape.hooks.settings import ReshapeSettings
 
-log = logging.getLogger("airflow_reshape")
+log = logging.getLogger(__name__)
+log.setLevel(logging.WARNING)  # a report of one lead says less than what is printed here
 
 
 def send_as_dev(settings: ReshapeSettings, lead: Any, plan: SendPlan) -> None:
@@ -31,7 +35,13 @@ def send_as_dev(settings: ReshapeSettings, lead: Any, plan: SendPlan) -> None:
             console().print_json(data=body)
         return prepared
 
-    summary = LeadSend(settings, plan, log, prepare, TEST_RETRY).run([[lead]])
+    send = LeadSend(settings, plan, log, prepare, TEST_RETRY)
+    try:
+        summary = send.run([[lead]])
+    except ReshapeFailedLeadsError:
+        for example in send.examples:
+            say(f"[yellow]{example.kind.value}[/]: {escape(example.why)}")
+        raise
     if summary["skipped"]:
         fail(f"not sent: {', '.join(summary['skipped_by'])}")
     left_out = ", ".join(summary["sent_without"])

@@ -11,7 +11,9 @@ from sqlalchemy import Engine, RowMapping
 
 from airflow_reshape.command_line.connections import LedgerConnId, ReshapeConnId, ledger_of, reshape_settings
 from airflow_reshape.command_line.lead import timeline_table
-from airflow_reshape.command_line.output import add_row, counted, failures_told, say, show, table
+from airflow_reshape.command_line.output import add_row, counted, fail, failures_told, say, show, table
+from airflow_reshape.delivery.ledger.digests import Digests
+from airflow_reshape.delivery.ledger.forgetting import is_forgotten
 from airflow_reshape.delivery.ledger.lookup import has_ledger, timeline
 from airflow_reshape.hooks.ledger import ledger_digests
 
@@ -27,6 +29,9 @@ def forget(
         str | None, typer.Option(help="Folder of kept failures, as the operator names it.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    even_if_unknown: Annotated[
+        bool, typer.Option("--even-if-unknown", help="With --yes, also an id that the ledger knows nothing of.")
+    ] = False,
 ) -> None:
     """Remove a lead from the ledger and from kept failures, and keep it from being sent ever again."""
     from airflow_reshape.delivery.ledger.forgetting import forget as forget_in_ledger
@@ -34,11 +39,14 @@ def forget(
     with failures_told():
         settings = reshape_settings(reshape_conn_id)
         script_id = settings.destination.script_id
+        digests = ledger_digests(settings)
         with ledger_of(ledger_conn_id) as engine:
-            _show_what_is_known(engine, lead)
+            known = _show_what_is_known(engine, lead, script_id, digests)
             if not yes:
                 typer.confirm(f"Forget lead {lead} at script id {script_id}, for ever?", abort=True)
-            rows = forget_in_ledger(engine, lead, script_id, ledger_digests(settings))
+            elif not known and not even_if_unknown:
+                fail("is the id right, with its case? To forget it before it comes, add --even-if-unknown")
+            rows = forget_in_ledger(engine, lead, script_id, digests)
         _tell_removed(lead, rows)
         if failures_path:
             _forget_failures(failures_path, lead, rows)
@@ -48,15 +56,21 @@ def forget(
         )
 
 
-def _show_what_is_known(engine: Engine, lead: str) -> None:
+def _show_what_is_known(engine: Engine, lead: str, script_id: str, digests: Digests) -> bool:
+    """Whether that is anything."""
     rows = []
+    was_forgotten = False
     if has_ledger(engine):
         with engine.connect() as connection:
             rows = timeline(connection, lead)
+        was_forgotten = is_forgotten(engine, lead, script_id, digests)
     if rows:
         show(timeline_table(lead, rows))
+    elif was_forgotten:
+        say(escape(f"{lead!r} was forgotten before."))
     else:
         say(escape(f"The ledger knows nothing of {lead!r}. Forgotten, it will not be sent later either."))
+    return bool(rows) or was_forgotten
 
 
 def _tell_removed(lead: str, rows: Sequence[RowMapping]) -> None:
@@ -65,7 +79,8 @@ def _tell_removed(lead: str, rows: Sequence[RowMapping]) -> None:
     if not sent:
         say("Nothing of it was sent.")
         return
-    shown = table("Ask Reshape, and those it passes events to, to erase", "sent (UTC)", "event", "id", "to", "state")
+    columns = ("sent (UTC)", "event", "id", "to", "state")
+    shown = table("Ask Reshape, and those it passes events to, to erase", *columns, unbroken=columns)
     for row in sent:
         when = row["settled_at"] or row["claimed_at"]
         add_row(shown, when, row["event_name"], row["event_id"], row["destination"], row["state"])

@@ -31,7 +31,8 @@ def timeline_table(lead_id: str, rows: Sequence[RowMapping]) -> Table:
 
     :param rows: of :func:`~airflow_reshape.delivery.ledger.lookup.timeline`.
     """
-    shown = table(f"Lead {lead_id} (times in UTC)", "when", "event", "what became of it", "by")
+    columns = ("when", "event", "what became of it", "by")
+    shown = table(f"Lead {lead_id} (times in UTC)", *columns, unbroken=("when", "event", "by"))
     for row in rows:
         requests = f"{row['attempts']} requests" if row["attempts"] > 1 else ""
         lag = f"{duration(row['lag_seconds'])} after it happened" if row["lag_seconds"] is not None else ""

@@ -13,11 +13,14 @@ from typing import Any, NoReturn
 
 import typer
 from rich import box
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, JustifyMethod
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 WIDTH_OF_PIPES = 120
+WIDEST = 2_000
 STDOUT, STDERR = 1, 2  # file descriptors
 
 
@@ -32,21 +35,30 @@ def say(text: str = "") -> None:
     console().print(text, soft_wrap=True)
 
 
-def table(title: str, *columns: str, numbers: tuple[str, ...] = ()) -> Table:
+def table(title: str, *columns: str, numbers: tuple[str, ...] = (), unbroken: tuple[str, ...] = ()) -> Table:
     """An empty table that needs little room.
 
     :param numbers: the columns that are set to the right.
+    :param unbroken: the columns whose lines are not broken: ids that somebody may want to copy.
     """
     made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for column in columns:
-        made.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+        justify: JustifyMethod = "right" if column in numbers else "left"
+        made.add_column(column, justify=justify, overflow="fold", no_wrap=column in unbroken)
     return made
 
 
 def show(made: Table) -> None:
-    """Print a table and an empty line, or nothing if it has no rows."""
+    """Print a table and an empty line, or nothing if it has no rows; as wide as its ids need it."""
     if made.row_count:
-        console().print(made)
+        printer = console()
+        for column in made.columns:
+            if column.no_wrap:
+                lines = (line for cell in column.cells for line in str(cell).splitlines())
+                column.min_width = max(map(cell_len, lines), default=None)
+        needed = Measurement.get(printer, printer.options.update(max_width=WIDEST), made).minimum
+        printer.width = max(printer.width, needed)
+        printer.print(made)
         say()
 
 
@@ -86,12 +98,23 @@ def who(row: Any) -> str:
         return "no task"
     mapped = f"[{row['map_index']}]" if row["map_index"] not in (None, -1) else ""
     tried = f" try {row['try_number']}" if row["try_number"] is not None else ""
-    return f"{row['dag_id']}.{row['task_id']}{mapped}{tried}, {row['run_id']}"
+    return f"{row['dag_id']}.{row['task_id']}{mapped}{tried},\n{row['run_id']}"
 
 
 def counted(count: int, what: str) -> str:
     """A number of things, such as ``1 row`` or ``2 rows``."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def logs_to_stderr() -> None:
+    """From now on, what is logged goes to standard error, and standard output is the command's.
+
+    For a process of its own, once Airflow is imported: its loggers keep the standard output that they found.
+    """
+    found = sys.stdout
+    found.flush()
+    sys.stdout = os.fdopen(os.dup(STDOUT), "w", buffering=1, encoding=found.encoding, errors=found.errors)
+    os.dup2(STDERR, STDOUT)
 
 
 @contextmanager

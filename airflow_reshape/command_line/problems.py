@@ -60,13 +60,14 @@ def problems(
 
 
 def _show(counts: Mapping[str, int], rows: Sequence[RowMapping], now: datetime, environment: str) -> None:
-    shown = table(f"Open problems ({environment}, times in UTC)", "since", "problem", "lead and event", "by")
+    columns = ("since", "problem", "lead and event", "by")
+    shown = table(f"Open problems ({environment}, times in UTC)", *columns, unbroken=("since", *columns[2:]))
     for row in rows:
         add_row(
             shown,
             f"{cell_text(row['since'])}\n{duration((now - row['since']).total_seconds())} ago",
             f"{row['problem']}\n{answer(row)}".strip(),
-            f"lead {row['lead_id'] or '(no id)'}\n{row['event_name'] or '(unknown)'} {row['event_id'] or ''}",
+            f"lead {row['lead_id'] or '(no id)'}\n{row['event_name'] or '(unknown)'} {row['event_id'] or ''}".strip(),
             who(row),
         )
     show(shown)

@@ -24,6 +24,7 @@ class Guards:
     :param require_identifier: an event needs one of user.id, user.email, user.phone.
     :param exclude_emails: addresses or patterns (``*@example.com``) of people not to send, such as testers.
     :param validate_only: nothing is sent.
+    :param baseline: nothing is sent, and whatever a later run might let pass is remembered.
     """
 
     max_age: timedelta = DEFAULT_MAX_AGE
@@ -32,6 +33,7 @@ class Guards:
     require_identifier: bool = False
     exclude_emails: Sequence[str] = ()
     validate_only: bool = False
+    baseline: bool = False
 
     @property
     def failing(self) -> frozenset[str]:
@@ -85,6 +87,8 @@ GUARDS: dict[str, Callable[[PreparedEvent, Guards, datetime], bool]] = {
 """In this order; the first that holds gives the reason."""
 
 
+OF_A_BASELINE = ("in_future",)
+"""Guards that hold in a baseline: a wrong time zone is a mistake there, too."""
 OF_THE_CONTENT = ("no_consent", "excluded", "no_identifier")
 """Guards that look at the lead only, not at the time."""
 
@@ -100,7 +104,5 @@ def stopped_by(event: PreparedEvent, guards: Guards, now: datetime) -> str | Non
 
     :param now: aware current time.
     """
-    for why, holds in GUARDS.items():
-        if holds(event, guards, now):
-            return why
-    return None
+    asked = OF_A_BASELINE if guards.baseline else GUARDS
+    return next((why for why in asked if GUARDS[why](event, guards, now)), None)

@@ -17,6 +17,10 @@ SHORTEST_WITHIN_A_WORD = 4
 HIDDEN = "…"
 LONGEST_LABEL = 60
 LONGEST_DETAIL = 300
+# A vocabulary has no more words than that, and each is used again and again.
+MOST_WORDS = 30
+LONGEST_WORD = 40
+LEAST_USES = 3
 # Numbers with more digits may identify somebody: phones, national ids, times to the millisecond.
 MOST_DIGITS_SHOWN = 6
 _EMAIL_LIKE = re.compile(r"[^\s@\"'<>]+@[^\s@\"'<>]+")
@@ -53,6 +57,23 @@ def label(text: str) -> str:
     if _EMAIL_LIKE.search(text) or _PHONE_LIKE.search(text):
         return _LOOKS_PERSONAL
     return " ".join(text.split())[:LONGEST_LABEL]
+
+
+def words_told(used: Mapping[str, int]) -> dict[str, int]:
+    """The words of a vocabulary that somebody uses, such as reasons, and how often.
+
+    Where they are in truth what people write down, one by one, nothing is told: words of a vocabulary are few, short,
+    and come again.
+
+    :param used: the texts as they came, and how often.
+    """
+    if len(used) > MOST_WORDS:
+        return {}
+    return {
+        label(text): count
+        for text, count in used.items()
+        if count >= LEAST_USES and len(text) <= LONGEST_WORD and label(text) != _LOOKS_PERSONAL
+    }
 
 
 def event_label(name: str) -> str:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 
 from airflow_reshape.delivery.outcome import Kind
+from airflow_reshape.delivery.privacy import words_told
 from airflow_reshape.delivery.tally import Tally
 
 WHAT_BECOMES = {
@@ -58,7 +59,7 @@ def _lines(tally: Tally, environment: str, validate_only: bool, seconds: float) 
     if tally.undated:
         yield f"  without occurred_at, so their age is not known: {tally.undated:,}"
     yield from _counts("cleaned (private or personal part taken out)", tally.cleaned)
-    yield from _counts("doubtful (sent, but not in the numbering plan)", tally.doubtful)
+    yield from _counts("doubtful (of a possible length, but in no numbering plan; sent all the same)", tally.doubtful)
     yield from _counts("filled from defaults", tally.defaulted)
     yield from _counts("disqualified", tally.disqualified_by)
     for name, sums in sorted(tally.value_by.items()):
@@ -66,6 +67,7 @@ def _lines(tally: Tally, environment: str, validate_only: bool, seconds: float) 
     skipped = {CURES.get(why, why): count for why, count in tally.skipped_by.most_common() if why != "validate_only"}
     yield from _counts("skipped", skipped)
     yield from _counts("invalid", tally.invalid_by)
+    yield from _reasons(tally)
     yield from _counts("rejected", tally.rejected_by)
     yield from _counts("unsent", tally.unsent_by)
     if tally.still_failing:
@@ -97,6 +99,14 @@ def _stages(tally: Tally) -> Iterator[str]:
     for stage, becomes in sorted(tally.stages.items()):
         told = ", ".join(f"{count:,} {WHAT_BECOMES.get(what, what)}" for what, count in becomes.most_common())
         yield f"  stage {stage!r}: {told}"
+
+
+def _reasons(tally: Tally) -> Iterator[str]:
+    told = words_told(tally.unknown_reasons)
+    for reason, count in sorted(told.items()):
+        yield f"  reason {reason!r}: {count:,} unknown: add it to reason_map"
+    if tally.unknown_reasons and (untold := tally.unknown_reasons.total() - sum(told.values())):
+        yield f"  unknown reasons that are not named here, for they may be free text: {untold:,}"
 
 
 def _counts(title: str, counts: Mapping[str, int | str]) -> Iterator[str]:

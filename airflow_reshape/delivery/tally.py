@@ -79,6 +79,8 @@ class Tally:
     stages: dict[str, Counter[str]] = field(default_factory=dict)
     known_by: dict[str, Counter[str]] = field(default_factory=dict)
     disqualified_by: Counter[str] = field(default_factory=Counter)
+    unknown_reasons: Counter[str] = field(default_factory=Counter)
+    """As they came: to be told by :func:`~airflow_reshape.delivery.privacy.words_told` only."""
     value_by: dict[str, dict[str, float]] = field(default_factory=dict)
     identifiers: dict[str, Counter[str]] = field(default_factory=dict)
     requests: int = 0
@@ -179,6 +181,8 @@ class Tally:
         problems = [f"{label(problem.field)}: {problem.rule}" for problem in outcome.lead.problems]
         for problem in dict.fromkeys(problems):
             _count(self.invalid_by, problem)
+        if (reason := outcome.lead.reason) is not None:
+            _count(self.unknown_reasons, " ".join(reason.split()))
         self._keep_example(outcome, "; ".join(problems))
 
     def _record_skipped(self, outcome: Outcome) -> None:

@@ -23,12 +23,14 @@ class Trial:
     :param charged: failures that may be the event's fault.
     :param blamed: those that came while the server surely took others.
     :param begun: requests begun, by all events, up to the last failure.
+    :param first: number of the first request that failed and may have been the event's fault.
     """
 
     attempts: int = 0
     charged: int = 0
     blamed: int = 0
     begun: int | None = None
+    first: int | None = None
 
 
 @dataclass(slots=True)
@@ -36,7 +38,7 @@ class Trouble:
     """Watches all attempts of a send. Times are in seconds of any clock.
 
     :param max_outage: seconds without a success after which the server is given up. Default 300.
-    :param refusals_to_stop: distinct events refused (403, 404) in a row that make it the connection's fault.
+    :param refusals_to_stop: distinct events refused (403 to 405) in a row that make it the connection's fault.
     :param failures_for_outage: distinct events failing, or failures that can be no event's fault, of requests after
         which none succeeded, that make it the server's; more if more are in flight.
     :param failures_for_blame: failures while others succeed that make it the event's fault whatever else happens.
@@ -83,7 +85,7 @@ class Trouble:
         self._begin_again(now)
 
     def refused(self, position: int) -> bool:
-        """An event got 403 or 404; True if the connection is to blame."""
+        """An event got 403, 404 or 405; True if the connection is to blame."""
         self._refused.add(position)
         return self.successes == 0 or len(self._refused) >= self.refusals_to_stop
 
@@ -115,6 +117,7 @@ class Trouble:
             self._failing[position] = request
         if may_be_its_fault:
             trial.charged += not was_outage  # else it was a probe, for all
+            trial.first = request if trial.first is None else trial.first
         elif request > self._latest_success:
             self._faultless.append(request)
         if may_be_its_fault and trial.charged >= most_attempts and self._is_its_own_fault(trial):
@@ -127,5 +130,6 @@ class Trouble:
         self.since = now if self._failing or self._faultless else None
 
     def _is_its_own_fault(self, trial: Trial) -> bool:
-        others_work = self.successes > 0 and len(self._failing) < self.failures_for_outage
-        return trial.blamed >= self.failures_for_blame or others_work
+        # If nothing that began later was taken, the fault of the last event looks like an outage: nobody is blamed.
+        overtaken = trial.first is not None and self._latest_success > trial.first
+        return trial.blamed >= self.failures_for_blame or (overtaken and len(self._failing) < self.failures_for_outage)

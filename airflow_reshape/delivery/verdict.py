@@ -19,7 +19,7 @@ class Action(Enum):
     BUSY = "busy"
     """To be tried again as well, but nothing that an event could be blamed for."""
     REFUSED = "refused"
-    """403 and 404: the connection's fault or the event's, decided by what happened to others."""
+    """403, 404 and 405: the connection's fault or the event's, decided by what happened to others."""
     STOP_CREDENTIALS = "credentials"
     STOP_CONFIGURATION = "configuration"
 
@@ -52,15 +52,17 @@ STATUS_TABLE = (
         "the server redirects, and the token must not travel: correct the host",
     ),
     _Row(401, 401, Action.STOP_CREDENTIALS, "the access token is refused: correct the connection's password"),
-    _Row(403, 404, Action.REFUSED, "refused"),
+    _Row(403, 405, Action.REFUSED, "refused"),
     _Row(407, 407, Action.STOP_CONFIGURATION, "the proxy wants a login: correct extra 'proxies'"),
     _Row(408, 408, Action.RETRY, "request timeout"),
     _Row(425, 425, Action.RETRY, "too early"),
     _Row(429, 429, Action.BUSY, "too many requests"),
     _Row(400, 499, Action.REJECTED, "refused by the server"),
+    _Row(503, 503, Action.BUSY, "service unavailable"),
     _Row(500, 599, Action.RETRY, "server error"),
 )
-# 429 and 503 speak of the server, not of the request (RFC 6585, 4; RFC 9110, 15.6.4): their Retry-After is for all.
+# 429 and 503 speak of the server, not of the request (RFC 6585, 4; RFC 9110, 15.6.4): their Retry-After is for all,
+# and no event is blamed for them.
 FOR_ALL = frozenset({429, 503})
 FAILURE_TABLE = {
     "connect": Verdict(Action.BUSY, "no connection"),

@@ -55,12 +55,14 @@ class InvalidLead:
     """A lead that makes no valid event.
 
     :param lead_id: as far as the row tells it.
+    :param reason: why it was disqualified, in the CRM's words, where that is what is wrong.
     """
 
     problems: tuple[Problem, ...]
     stage: str | None = field(default=None, repr=False)
     name: str | None = field(default=None, repr=False)
     lead_id: str | None = field(default=None, repr=False)
+    reason: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

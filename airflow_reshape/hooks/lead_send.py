@@ -22,6 +22,7 @@ from airflow_reshape.delivery.report import CURES, report
 from airflow_reshape.delivery.retry import RetryPolicy
 from airflow_reshape.delivery.sender import Sender, SendResult
 from airflow_reshape.delivery.source import total_of
+from airflow_reshape.delivery.tally import Example
 from airflow_reshape.delivery.transport import AiohttpTransport, TransportUnusable
 from airflow_reshape.delivery.trouble import Trouble
 from airflow_reshape.events.prepared import Prepared
@@ -219,6 +220,11 @@ class LeadSend:
             "validate_only": self._plan.validate_only,
         }
 
+    @property
+    def examples(self) -> Sequence[Example]:
+        """The first leads that failed: where they stand, and what is wrong, without a value of them."""
+        return self._tally.examples
+
     def assets(self) -> list[Asset]:
         """What it writes to, as assets: one for each event that it can make, with the counts up to now as extra."""
         return sent_assets(self._settings, self._plan.events, self.summary())
@@ -277,9 +283,12 @@ class LeadSend:
             **{CURES.get(why, why): n for why, n in self._tally.skipped_by.items() if why in self._guards.failing},
         }
         told = "; ".join(f"{reason} ({count:,})" for reason, count in list(reasons.items())[:5])
+        delivered = self._tally.kinds[Kind.DELIVERED]
+        none_taken = self._tally.kinds[Kind.REJECTED] > 1 and not delivered
         raise ReshapeFailedLeadsError(
             f"{failures:,} of {self._tally.read:,} leads failed, {self._plan.max_rejected} allowed: {told}. "
-            f"{self._tally.kinds[Kind.DELIVERED]:,} were delivered. "
+            f"{delivered:,} were delivered. "
+            f"{'None was accepted: check host and script_id of the connection first. ' if none_taken else ''}"
             "Mend the data or the mapping and clear the task, or set max_rejected.",
             self.summary(),
         )

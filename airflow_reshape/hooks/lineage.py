@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,8 @@ def _asset(settings: ReshapeSettings, name: str, summary: Mapping[str, Any]) -> 
     counts = summary["by_event"].get(name, {})
     extra = {
         **{kind.value: counts.get(kind.value, 0) for kind in Kind},
-        "days": dict(summary.get("days", {}).get(name, {})),
+        # A text, for Airflow before 3.1.3 fails a task that gives an alias an extra with more than one level.
+        "days": json.dumps(summary.get("days", {}).get(name, {})),
         "environment": summary["environment"],
         "validate_only": summary["validate_only"],
     }

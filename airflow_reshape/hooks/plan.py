@@ -57,7 +57,8 @@ class SendPlan:
     :param validate_only: map, validate and report, send nothing. Default False.
     :param ledger_conn_id: connection of a SQL database (SQLite, PostgreSQL, MySQL or MariaDB) that remembers what was
         sent, so that a retry, a rerun or an overlapping window sends no event again. Default none.
-    :param baseline: remember everything the source returns as known, and send nothing; needs a ledger. Default False.
+    :param baseline: remember every event that the source makes as known, whatever its age, and send nothing; needs a
+        ledger. Default False.
     :param ledger_retention: how long the ledger remembers what is settled, a timedelta, not shorter than ``max_age``.
         Default 396 days, 13 months.
     :param retry_rejected: send events once more that the ledger knows as rejected, although nothing in them changed:
@@ -182,6 +183,7 @@ class SendPlan:
             require_identifier=self.require_identifier,
             exclude_emails=tuple(self.exclude_emails),
             validate_only=self.validate_only,
+            baseline=self.baseline and not self.validate_only,
         )
 
     def tally(self) -> Tally:

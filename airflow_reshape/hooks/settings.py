@@ -24,12 +24,14 @@ DEFAULT_TIMEOUT = 30.0
 PROXY_SCHEMES = ("http", "https")
 HOST_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 LONGEST_HOST = 253
+CONN_TYPE = "reshape"
 
 
 class AirflowConnection(Protocol):
     """The part of Airflow's Connection that is read."""
 
     conn_id: str
+    conn_type: str | None
     host: str | None
     schema: str | None
     password: str | None
@@ -153,6 +155,9 @@ def read_settings(connection: AirflowConnection) -> ReshapeSettings:
     :raises ReshapeConfigurationError: anything else is wrong; all of it is told at once.
     """
     reader = _Reader(connection.conn_id)
+    # A secrets backend may leave the type out; another one is another service's connection.
+    if (kind := connection.conn_type or CONN_TYPE) != CONN_TYPE:
+        reader.problems.append(f"its type is {kind!r}, and must be {CONN_TYPE!r}")
     extras = reader.extras(connection.extra_dejson)
     scheme, host, port = _address(connection, reader)
     generation = cast("Generation", extras["api"])

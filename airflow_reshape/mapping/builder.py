@@ -25,6 +25,7 @@ NO_DEFAULTS = {
     "event.id": "all events would share one id; see event_id",
     "event.name": "set event or stage_map",
 }
+REASON: Path = ("event", "properties", "disqualification_reason")
 # One query for both kinds has the columns of both; each kind goes without the other's.
 OTHERS_FIELDS: dict[str, tuple[Path, ...]] = {"lead_disqualified": (("event", "exchange_rate"),)}
 
@@ -115,7 +116,7 @@ class EventBuilder:
         except NotSent as skipped:
             return SkippedLead(skipped.why, stage, name, lead_id)
         except (BadLead, InvalidEvent) as bad:
-            return InvalidLead(bad.problems, stage, name, lead_id)
+            return InvalidLead(bad.problems, stage, name, lead_id, _refused_reason(bad.problems, mapped.data))
 
     def _from_event(self, event: BaseEvent) -> Prepared:
         name = event.event.name
@@ -229,6 +230,14 @@ class EventBuilder:
                 consent[name] = False
                 denied.append(Problem(f"consent.{name}", "must be true or false; taken as denied"))
         return tuple(denied)
+
+
+def _refused_reason(problems: tuple[Problem, ...], data: Mapping[str, Any]) -> str | None:
+    """The reason that made a lead invalid, if it is a text."""
+    if not any(problem.field == ".".join(REASON) for problem in problems):
+        return None
+    reason = _dict(data, *REASON[:-1]).get(REASON[-1])
+    return reason if isinstance(reason, str) else None
 
 
 def _dict(data: Mapping[str, Any], *keys: str) -> dict[str, Any]:

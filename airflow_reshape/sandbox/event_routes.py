@@ -64,7 +64,7 @@ def _endpoint(bench: Bench, route: Route) -> Callable[[Request], Awaitable[Respo
                     await bench.wire.drop(request.scope, request.receive, answer.drop, patience)
             except asyncio.CancelledError:
                 # The server stops and will not wait for those it keeps waiting.
-                await bench.wire.drop(request.scope, request.receive, "reset", 0)
+                await bench.wire.cut_off(request.scope, request.receive)
                 return _Silence()
             return _Silence() if answer.status is None else _response(answer, answer.status)
 

@@ -62,6 +62,23 @@ class Wire:
         _reset(transport)
         await _gone(receive)
 
+    async def cut_off(self, scope: MutableMapping[str, Any], receive: Receive) -> None:
+        """Reset the connection below a request that was cancelled. Returns when it is gone, even if cancelled again.
+
+        :param scope: the ASGI scope of the request.
+        :param receive: its ASGI ``receive``, with the body already read.
+        """
+        transport = self._transport(scope.get("client"))
+        if transport is not None:
+            _reset(transport)
+        gone = False
+        while not gone:
+            # The server cancels a request, and then its event loop cancels what is left. The loop tells of the reset
+            # in its next round, so this ends; a request that ends before that would be taken for a broken one.
+            with suppress(asyncio.CancelledError):
+                await _gone(receive)
+                gone = True
+
 
 def _reset(transport: asyncio.Transport) -> None:
     # The client may have gone away meanwhile; then there is no socket left to do this to.

@@ -55,6 +55,8 @@ def test_check_tells_the_connection_and_sends_one_dev_event(command: Run, sandbo
     for shown in (sandbox.host, sandbox.script_id, "/reshape/standard/event", "prod", "Accepted"):
         assert shown in done.stdout
     assert sandbox.token not in done.stdout + done.stderr
+    assert done.stdout.splitlines()[0].strip() == "Connection reshape_default"
+    assert "leads read" not in done.stdout + done.stderr
     (event,) = sandbox.received()
     assert event["environment"] == "dev"
     assert event["valid"]
@@ -66,6 +68,14 @@ def test_check_tells_a_refused_token(command: Run, sandbox: RunningSandbox) -> N
     assert done.returncode == 1
     assert "the access token is refused" in done.stdout
     assert "another-token" not in done.stdout + done.stderr
+
+
+def test_check_tells_a_connection_of_another_type(command: Run, sandbox: RunningSandbox) -> None:
+    done = command("check", "reshape_default", conn_type="http")
+
+    assert done.returncode == 1
+    assert "its type is 'http', and must be 'reshape'" in done.stdout
+    assert sandbox.received() == []
 
 
 def test_check_tells_a_connection_that_is_not_there(command: Run) -> None:
@@ -81,10 +91,21 @@ def test_try_maps_a_row_and_sends_it_as_dev(command: Run, sandbox: RunningSandbo
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith("Sending, as a dev event:\n{")
+    assert "leads read" not in done.stdout + done.stderr
     assert "+40722123456" in done.stdout
     (event,) = sandbox.received()
     assert event["environment"] == "dev"
     assert event["body"]["user"] == {"email": "ana@example.com", "phone": "+40722123456"}
+
+
+def test_try_tells_what_reshape_said_of_a_refused_event(command: Run, sandbox: RunningSandbox) -> None:
+    sandbox.set_faults(statuses={"422": 1.0})
+    done = command("try", "reshape_default", "--event", "lead_qualified", "--row", '{"lead_id": 7, "currency": "EUR"}')
+    sandbox.clear_faults()
+
+    assert done.returncode == 1
+    assert "rejected: 422 refused by the server: " in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ TESTERS = Guards(exclude_emails=("*@Example.COM ", "boss@*", "one@shop.test"))
 IDENTIFIED = Guards(require_identifier=True)
 DAY = Guards(max_age=timedelta(days=1), max_age_is_chosen=True)
 LAST = Guards(validate_only=True)
+KNOWN = Guards(baseline=True, require_consent=("marketing",), exclude_emails=("*",), require_identifier=True)
 
 
 def prepared(**columns: Any) -> PreparedEvent:
@@ -53,6 +54,8 @@ def prepared(**columns: Any) -> PreparedEvent:
         (MARKETING, {"consent.marketing": "yes"}, None),
         (BOTH, {"consent.marketing": True}, "no_consent"),
         (BOTH, {"consent.marketing": True, "consent.analytics": 1}, None),
+        (KNOWN, {"occurred_at": "2020-01-01", "user.email": "ana@example.com"}, None),
+        (KNOWN, {"occurred_at": NOW + timedelta(hours=1)}, "in_future"),
         (TESTERS, {}, None),
         (TESTERS, {"user.email": "Ana@example.com"}, "excluded"),
         (TESTERS, {"user.email": "BOSS@shop.test"}, "excluded"),

@@ -63,7 +63,7 @@ def test_a_401_after_many_successes_stops_as_well() -> None:
     assert sent.result.halt.stop is Stop.CREDENTIALS
 
 
-@pytest.mark.parametrize("status", [403, 404])
+@pytest.mark.parametrize("status", [403, 404, 405])
 def test_a_refusal_before_the_first_success_stops(status: int) -> None:
     with scripted(Reply(status)) as server:
         sent = send(server.url, leads(100), concurrency=1)

@@ -238,6 +238,45 @@ def test_the_report_of_a_send() -> None:
     ]
 
 
+def disqualified(*reasons: str) -> list[str]:
+    """The report of leads lost for these reasons."""
+    lost = {"stage": "Lost", "currency": "EUR", "value": 0, "user.id": "7"}
+    rows = [{**lost, "lead_id": n, "disqualification_reason": reason} for n, reason in enumerate(reasons)]
+    steering = Steering(stage_map={"Lost": "lead_disqualified"}, reason_map={"Too small": "out_of_icp"})
+    with scripted() as server:
+        sent = send(server.url, rows, prepare=EventBuilder(FieldMap(), steering, Rules()))
+        assert len(server.requests) == sum(reason in ("Too small", "no_budget") for reason in reasons)
+    return report(sent.tally, environment="dev", validate_only=False, seconds=1).splitlines()
+
+
+def test_reasons_that_reason_map_lacks_are_named() -> None:
+    lines = disqualified(*["Prea mic"] * 4, *["Went  elsewhere"] * 3, "Too small", "no_budget", *["Bankrupt"] * 2)
+    assert [line for line in lines if "reason" in line and "unknown" in line] == [
+        "  reason 'Prea mic': 4 unknown: add it to reason_map",
+        "  reason 'Went elsewhere': 3 unknown: add it to reason_map",
+        "  unknown reasons that are not named here, for they may be free text: 2",
+    ]
+    assert not any("unknown" in line for line in disqualified("Too small", "no_budget"))
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [
+        [f"{FIRST} {LAST} said no"] * 2,
+        [f"{FIRST} {LAST} said that she would never buy anything"] * 5,
+        [f"ask {EMAIL}"] * 5,
+        [f"call {PHONE}"] * 5,
+        [f"{FIRST}{n // 3} {LAST}" for n in range(300)],
+        [f"{FIRST}{n} {LAST}" for n in range(3 * MOST_REASONS)],
+    ],
+    ids=["written twice", "long", "e-mail", "phone", "many", "very many"],
+)
+def test_reasons_in_free_text_are_counted_and_not_named(notes: list[str]) -> None:
+    lines = disqualified(*notes)
+    assert markers_in("\n".join(lines)) == []
+    assert f"  unknown reasons that are not named here, for they may be free text: {len(notes):,}" in lines
+
+
 def test_wrongly_mapped_columns_neither_show_persons_nor_fill_memory() -> None:
     many = 2 * max(MOST_EVENTS, MOST_REASONS, MOST_STAGES)
     rows: list[Any] = [

@@ -288,6 +288,21 @@ def test_the_last_event_left_is_given_up_if_the_others_were_taken() -> None:
     assert [world.fail(1) for _ in range(7)] == [Next.RETRY] * 6 + [Next.GIVE_UP]
 
 
+def test_the_last_event_left_is_not_given_up_if_nothing_that_began_later_was_taken() -> None:
+    world = World()
+    world.succeed(20)
+    answers = [world.fail(1) for _ in range(61)]
+    assert Next.GIVE_UP not in answers
+    assert answers[-1] is Next.OUTAGE
+
+
+def test_a_refusal_for_all_before_its_failures_is_nothing_to_blame_it_for() -> None:
+    world = World()
+    world.fail(1, its_fault=False)
+    world.succeed(20)
+    assert Next.GIVE_UP not in [world.fail(1) for _ in range(30)]
+
+
 def test_several_bad_events_left_at_the_end_are_given_up() -> None:
     world = World()
     for position in range(1, 6):
@@ -299,8 +314,9 @@ def test_several_bad_events_left_at_the_end_are_given_up() -> None:
 
 def test_after_an_event_was_given_up_the_next_one_has_all_the_time() -> None:
     world = World()
+    world.fail(1)
     world.succeed()
-    assert [world.fail(1) for _ in range(8)][-1] is Next.GIVE_UP
+    assert [world.fail(1) for _ in range(7)][-1] is Next.GIVE_UP
     world.now += 3600  # the source had nothing to give
     assert world.fail(2) is Next.RETRY
 

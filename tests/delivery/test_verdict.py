@@ -43,14 +43,13 @@ TABLE = [
         for status in (300, 301, 302, 303, 304, 307, 308)
     ),
     pytest.param(401, JSON, ERROR, Action.STOP_CREDENTIALS, id="401"),
-    pytest.param(403, JSON, ERROR, Action.REFUSED, id="403"),
-    pytest.param(404, JSON, ERROR, Action.REFUSED, id="404"),
+    *(pytest.param(status, JSON, ERROR, Action.REFUSED, id=str(status)) for status in (403, 404, 405)),
     pytest.param(407, JSON, b"", Action.STOP_CONFIGURATION, id="407"),
-    *(pytest.param(status, JSON, b"", Action.RETRY, id=str(status)) for status in (408, 425, 500, 502, 503, 504, 599)),
-    pytest.param(429, JSON, b"", Action.BUSY, id="429"),
+    *(pytest.param(status, JSON, b"", Action.RETRY, id=str(status)) for status in (408, 425, 500, 502, 504, 599)),
+    *(pytest.param(status, JSON, b"", Action.BUSY, id=str(status)) for status in (429, 503)),
     *(
         pytest.param(status, JSON, ERROR, Action.REJECTED, id=str(status))
-        for status in (400, 402, 405, 406, 409, 410, 413, 415, 422, 451, 499)
+        for status in (400, 402, 406, 409, 410, 413, 415, 422, 451, 499)
     ),
 ]
 TRIED_AGAIN = (Action.RETRY, Action.BUSY)

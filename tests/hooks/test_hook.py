@@ -101,6 +101,17 @@ def test_a_rejected_event_is_an_error(hook_for: HookFor) -> None:
     assert len(server.requests) == 1
 
 
+def test_a_host_that_accepts_nothing_is_named_before_the_leads(hook_for: HookFor) -> None:
+    with scripted(Reply(400)) as server, pytest.raises(ReshapeFailedLeadsError, match="check host and script_id"):
+        hook_for(server.url).send_events(rows(3), event="lead_qualified")
+    with (
+        scripted(lambda r: Reply(400 if r.number < 3 else 200)) as server,
+        pytest.raises(ReshapeFailedLeadsError) as caught,
+    ):
+        hook_for(server.url).send_events(rows(3), event="lead_qualified")
+    assert "script_id" not in str(caught.value)
+
+
 def test_a_skipped_event_is_an_error(sandbox: RunningSandbox, hook_for: HookFor) -> None:
     with pytest.raises(ReshapeFailedLeadsError, match="no_identifier"):
         hook_for(sandbox).send_event(QUALIFIED.model_copy(update={"user": None}), require_identifier=True)

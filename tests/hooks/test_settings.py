@@ -64,6 +64,13 @@ def test_the_least_that_is_needed() -> None:
     assert TOKEN not in repr(settings)
 
 
+def test_another_services_connection_is_told() -> None:
+    assert problem(conn_type="http") == "connection 'c': its type is 'http', and must be 'reshape'"
+    assert "type is 'https'" in problem(conn_type="https", extra={})
+    untyped = json.dumps({name: value for name, value in GOOD.items() if name != "conn_type"})
+    assert read_settings(Connection.from_json(untyped, conn_id="c")).destination.token == TOKEN
+
+
 @pytest.mark.parametrize(
     ("uri", "url"),
     [

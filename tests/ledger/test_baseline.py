@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from airflow_reshape.exceptions import ReshapeFailedLeadsError
 from airflow_reshape.sandbox.testing import RunningSandbox
 from tests.ledger.leads import leads
 from tests.ledger.task import send_as
@@ -76,3 +78,35 @@ def test_a_baseline_takes_what_was_rejected_and_not_what_was_sent(sandbox: Runni
     sandbox.clear_faults()
     assert send_as("b", 1, leads(0, 12), baseline=True)["skipped_by"] == {"already_sent": 9, "baseline": 3}
     assert send_as("c", 1, leads(0, 12))["skipped_by"] == {"already_sent": 12}
+
+
+def test_it_remembers_whatever_a_later_run_might_let_pass(sandbox: RunningSandbox) -> None:
+    old, long_ago = {"occurred_at": datetime.now(UTC) - timedelta(days=5)}, {"occurred_at": "2020-01-01"}
+    given = leads(0, 6)
+    given[0] |= old
+    given[1] |= long_ago
+    given[2]["email"] = "tester@shop.test"
+    given[3]["email"] = given[3]["phone"] = None
+    strict: dict[str, Any] = {
+        "require_consent": ["marketing"],
+        "exclude_emails": ["*@shop.test"],
+        "require_identifier": True,
+        "mapping": {"consent.marketing": "newsletter"},
+    }
+    consents = [{**row, "newsletter": number == 4} for number, row in enumerate(given)]
+    assert send_as("first", 1, consents, baseline=True, **strict)["skipped_by"] == {"baseline": 6}
+
+    # Nobody is too old any more, all have consented, and the guards are gone.
+    ages: dict[str, Any] = {"max_age": timedelta(days=10_000), "ledger_retention": timedelta(days=10_000)}
+    assert send_as("second", 1, given, **ages)["skipped_by"] == {"already_sent": 6}
+    assert sandbox.summary()["requests"] == 0
+
+
+def test_a_wrong_time_zone_is_told_by_a_baseline_too(sandbox: RunningSandbox) -> None:
+    ahead = {"occurred_at": datetime.now(UTC) + timedelta(hours=2)}
+    given = leads(0, 3)
+    given[1] |= ahead
+    with pytest.raises(ReshapeFailedLeadsError) as error:
+        send_as("first", 1, given, baseline=True)
+    assert error.value.summary is not None
+    assert error.value.summary["skipped_by"] == {"baseline": 2, "in_future": 1}

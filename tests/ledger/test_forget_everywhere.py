@@ -166,7 +166,7 @@ def kept(failures: Path) -> bytes:
 
 def forget(failures: Path) -> str:
     command = ["forget", "--lead", X, "--reshape-conn-id", "reshape_default", "--ledger-conn-id", "ledger", "--yes"]
-    done = CliRunner().invoke(app, [*command, "--failures-path", f"file://{failures}"])
+    done = CliRunner().invoke(app, [*command, "--even-if-unknown", "--failures-path", f"file://{failures}"])
     assert done.exit_code == 0, done.output
     assert done.stderr == ""
     return done.stdout

@@ -12,7 +12,7 @@ from sqlalchemy import select, text
 from airflow_reshape.delivery.ledger.claims import TAKEN, Claim
 from airflow_reshape.delivery.ledger.databases import for_ledger
 from airflow_reshape.delivery.ledger.digests import Digests, event_key
-from airflow_reshape.delivery.ledger.forgetting import forget
+from airflow_reshape.delivery.ledger.forgetting import forget, is_forgotten, unforget
 from airflow_reshape.delivery.ledger.opening import LedgerKeyError
 from airflow_reshape.delivery.ledger.store import Entry, LedgerStore, SenderIdentity, Settlement, State
 from airflow_reshape.delivery.ledger.tables import events, forgotten, metadata
@@ -74,6 +74,22 @@ def test_a_lead_nobody_knows_yet_is_not_sent_either(sandbox: RunningSandbox, new
     assert forget_lead(new_engine, sandbox, "3") == []
     assert send(leads(0, 5))["skipped_by"] == {"forgotten": 1}
     assert forget_lead(new_engine, sandbox, "3") == []
+
+
+def test_a_mark_is_taken_away_with_its_own_key_only(sandbox: RunningSandbox, new_engine: NewEngine) -> None:
+    digests = ledger_digests(ReshapeHook().settings)
+    for lead_id in ("7", "8"):
+        forget_lead(new_engine, sandbox, lead_id)
+    with pytest.raises(LedgerKeyError):
+        unforget(new_engine(), "7", sandbox.script_id, DIGESTS)
+    assert not unforget(new_engine(), "7", "ZZZZZZZZ", digests)
+    assert is_forgotten(new_engine(), "7", sandbox.script_id, digests)
+
+    assert unforget(new_engine(), "7", sandbox.script_id, digests)
+    assert not unforget(new_engine(), "7", sandbox.script_id, digests)
+    assert not is_forgotten(new_engine(), "7", sandbox.script_id, digests)
+    assert send(leads(7, 9))["by_event"] == {"lead_qualified": {"delivered": 1, "skipped": 1}}
+    assert [event["id"] for event in sandbox.received()] == ["7:qualified"]
 
 
 def test_user_id_and_event_id_are_looked_at_too(sandbox: RunningSandbox, new_engine: NewEngine) -> None:

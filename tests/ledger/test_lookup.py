@@ -16,6 +16,7 @@ from airflow_reshape.hooks.reshape import ReshapeHook
 from airflow_reshape.sandbox.testing import RunningSandbox
 from tests.ledger.conftest import NewEngine
 from tests.ledger.leads import leads
+from tests.ledger.task import send_as
 
 
 def ask(*arguments: str) -> Result:
@@ -55,6 +56,23 @@ def test_a_lead_is_told_with_state_and_answer(sandbox: RunningSandbox) -> None:
     done = ask("lead", "999")
     assert done.exit_code == 1
     assert "the ledger knows nothing of '999'" in done.stdout
+
+
+def test_ids_can_be_copied_from_narrow_tables(sandbox: RunningSandbox, ledger_connection: str) -> None:
+    run, long_id = (
+        "scheduled__2026-03-01T00:00:00+00:00_of_a_run_with_a_long_name",
+        "1f0e3dad-9990-8345-f743-9f8ffabdffc4",
+    )
+    rows = [row | {"lead_id": f"{long_id}-{row['lead_id']}"} for row in leads(0, 2)]
+    rows[0]["currency"] = None
+    with pytest.raises(ReshapeError):
+        send_as(run, 1, rows)
+    for told in (ask("problems").stdout, ask("lead", f"{long_id}-0").stdout, ask("lead", f"{long_id}-1").stdout):
+        assert run in told
+        assert long_id in told
+    assert f"{long_id}-1:qualified" in ask("lead", f"{long_id}-1").stdout
+    # What is no id is folded into the room that is left, not mid-word.
+    assert "event.currency:" in ask("problems").stdout
 
 
 def test_case_tells_leads_apart_whatever_the_collation(sandbox: RunningSandbox, new_engine: NewEngine) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import Protocol
@@ -116,12 +117,14 @@ class Model:
     :param latency: seconds of an answer, from the requests in work.
     :param jitter: share by which that may differ.
     :param down: whether connections are refused at a time.
+    :param chokes_on: what it answers to the events of some ids, until a time.
     """
 
     rules: list[Rule] = field(default_factory=list)
     latency: Callable[[int], float] = lambda in_work: 0.05
     jitter: float = 0.1
     down: Callable[[float], bool] = lambda now: False
+    chokes_on: Mapping[str, tuple[Answer, float]] = field(default_factory=dict)
     random: Random = field(default_factory=lambda: Random(3))
     taken: list[float] = field(default_factory=list)
     refused: list[float] = field(default_factory=list)
@@ -155,6 +158,9 @@ class Model:
                 return refusal
             seconds = self.latency(self.in_work) * self.random.uniform(1 - self.jitter, 1 + self.jitter)
             await asyncio.sleep(max(0.0, seconds))
+            choked, until = self.chokes_on.get(json.loads(body)["event"]["id"] if self.chokes_on else "", (OK, 0.0))
+            if loop.time() < until:
+                return choked
             self.taken.append(loop.time())
         finally:
             self.in_work -= 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import pairwise
 from random import Random
@@ -18,6 +19,7 @@ from tests.limits.simulation import Simulated, simulate
 pytestmark = pytest.mark.timeout(60)
 
 BEGINS, ENDS = 10.0, 70.0
+NEVER = float("inf")
 
 
 class Down:
@@ -111,3 +113,52 @@ def test_each_lead_keeps_its_order_through_an_outage() -> None:
     assert sum(map(len, delivered.values())) > 1000
     for positions in delivered.values():
         assert positions == sorted(positions)
+
+
+def choking(status: int, ids: Iterable[int], until: float = NEVER) -> Model:
+    """A server that takes all other events."""
+    return Model(chokes_on={str(one): (Answer(status, "application/json"), until) for one in ids})
+
+
+def kinds(run: Simulated) -> Counter[Kind]:
+    return Counter(outcome.kind for outcome in run.outcomes)
+
+
+@pytest.mark.parametrize("last", [1, 2])
+@pytest.mark.parametrize("status", [408, 500, 502, 503])
+@pytest.mark.parametrize("ceiling", [1, 64])
+def test_the_last_leads_are_not_blamed_for_an_outage(ceiling: int, status: int, last: int) -> None:
+    # Nor for choking the server: nothing is left that it might take, so nobody can tell.
+    run = simulate(choking(status, range(61 - last, 61)), 3600, events=60, ceiling=ceiling)
+    assert kinds(run) == {Kind.DELIVERED: 60 - last, Kind.UNSENT: last}
+    assert run.halt is not None
+    assert run.halt.stop is Stop.OUTAGE
+    assert 300 <= run.ended_at <= 400
+
+
+@pytest.mark.parametrize("last", [1, 2])
+@pytest.mark.parametrize("status", [500, 503])
+def test_the_last_leads_wait_for_the_end_of_an_outage(status: int, last: int) -> None:
+    run = simulate(choking(status, range(61 - last, 61), until=200.0), 3600, events=60)
+    assert kinds(run) == {Kind.DELIVERED: 60}
+    assert run.halt is None
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("which", [{1}, {7}, {20, 21, 40}, {59}, {50, 57}, {3, 9, 27, 54}])
+def test_leads_that_the_server_chokes_on_are_rejected_where_it_takes_others(which: set[int], seed: int) -> None:
+    run = simulate(choking(500, which), 3600, events=60, seed=seed)
+    assert kinds(run) == {Kind.DELIVERED: 60 - len(which), Kind.REJECTED: len(which)}
+    assert run.halt is None
+
+
+def test_503_costs_no_lead_while_others_are_taken() -> None:
+    class EveryThird:
+        count = 0
+
+        def refusal(self, now: float, in_work: int) -> Answer | None:
+            self.count += 1
+            return Answer(503, "application/json") if self.count % 3 else None
+
+    run = simulate(Model([EveryThird()]), 3600, events=200)
+    assert kinds(run) == {Kind.DELIVERED: 200}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,14 @@ def drivers(*names: str) -> pytest.MarkDecorator:
     """Run a test once per driver; those that need MariaDB only where it is asked for."""
     marked = [pytest.param(name, marks=pytest.mark.mysql) if name in MYSQL else name for name in names]
     return pytest.mark.parametrize("crm", marked, indirect=True)
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT raises KeyboardInterrupt. A shell starts with the signal ignored what it leaves in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

@@ -322,6 +322,7 @@ def test_a_source_that_fails_to_close_is_told_and_the_file_is_gone(nameless: Nam
     assert nameless.opened() == []
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_the_reading_at_once(nameless: NamelessFiles) -> None:
     def chunks() -> Iterator[Chunk]:
         for number in range(1_000):

@@ -227,6 +227,10 @@ def test_a_folder_that_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 
 def test_what_the_hook_itself_says_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
-    with pytest.raises(AirflowException, match="crm_db") as raised:
+    # Outside a task, as here, Airflow 3.1.0 does not get as far as to name the connection.
+    with pytest.raises((AirflowException, ImportError)) as own:
+        hook_for("sqlite3").get_conn()
+    with pytest.raises(type(own.value)) as raised:
         read(hook_for("sqlite3"), READ_LEADS)
-    assert not isinstance(raised.value, (SqlRefused, SqlSourceLost))
+    assert type(raised.value) is type(own.value)
+    assert str(raised.value) == str(own.value)

@@ -204,6 +204,7 @@ def test_a_stop_drops_what_was_read_ahead(
     assert tally.kinds == {Kind.DELIVERED: COUNT}
 
 
+@pytest.mark.usefixtures("interruptible")
 @drivers(*SQLITE)
 def test_an_interrupt_while_reading_ahead_ends_the_task(
     crm: Crm, make_hook: MakeHook, gated: GatedServer, nameless: NamelessFiles

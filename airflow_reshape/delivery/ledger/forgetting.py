@@ -1,4 +1,4 @@
-"""Forgetting a lead: its rows go, and a keyed digest stays that keeps it from being sent ever again."""
+"""Forgetting a lead: its rows go, and a keyed digest stays that keeps it from being sent until it is taken away."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from airflow_reshape.delivery.ledger.databases import (
     kept,
 )
 from airflow_reshape.delivery.ledger.digests import Digests
+from airflow_reshape.delivery.ledger.lookup import forgotten_among
 from airflow_reshape.delivery.ledger.opening import check_key, make_tables
 from airflow_reshape.delivery.ledger.tables import LEAD_ID_LENGTH, events, forgotten, schema, senders
 
@@ -77,6 +78,29 @@ def _forget(engine: Engine, lead_id: str, script_id: str, digests: Digests) -> S
         if rows:
             connection.execute(delete(events).where(events.c.key.in_(sorted(row["key"] for row in rows))))
         return rows
+
+
+def is_forgotten(engine: Engine, lead_id: str, script_id: str, digests: Digests) -> bool:
+    """Whether an id has a mark.
+
+    :raises SQLAlchemyError: the database does not answer, or holds no ledger yet.
+    """
+    with for_ledger(engine).connect() as connection:
+        return bool(forgotten_among(connection, {digests.of_forgotten(script_id, lead_id)}))
+
+
+def unforget(engine: Engine, lead_id: str, script_id: str, digests: Digests) -> bool:
+    """Take the mark of a forgotten lead away, so that it may be sent; what was removed does not come back.
+
+    :param lead_id: as it was given to :func:`forget`.
+    :returns: whether there was one.
+    :raises LedgerSchemaError: leads were forgotten with another key, so that nobody can tell.
+    :raises SQLAlchemyError: the database does not answer, or holds no ledger yet; nothing was changed then.
+    """
+    with for_ledger(engine).begin() as connection:
+        check_key(connection, script_id, digests.version)
+        mark = digests.of_forgotten(script_id, lead_id)
+        return bool(connection.execute(delete(forgotten).where(forgotten.c.digest == mark)).rowcount)
 
 
 def _empty_write_ahead_log(engine: Engine) -> None:
