@@ -25,7 +25,6 @@ project_copyright = author
 release = version = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
-exclude_patterns = ["_build", "README.md"]
 myst_heading_anchors = 3
 highlight_language = "text"
 smartquotes = False  # quotes belong to code here

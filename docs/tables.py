@@ -12,15 +12,14 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 import typer
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from airflow_reshape.command_line.app import app
 from airflow_reshape.events import models
 from airflow_reshape.events.rules import OnBadField
 from airflow_reshape.events.wire import WIRE_FORMS
 from airflow_reshape.exceptions import ReshapeConfigurationError
-from airflow_reshape.get_provider_info import get_provider_info
 from airflow_reshape.hooks.plan import ARGUMENT_RULES, SendPlan
-from airflow_reshape.hooks.settings import EXTRAS
 from airflow_reshape.mapping.field_map import UnknownColumns
 from airflow_reshape.operators.events import BaseReshapeOperator
 from airflow_reshape.sandbox.__main__ import cli as sandbox
@@ -30,8 +29,8 @@ ROLE = re.compile(r":\w+:`~?(?:[\w.]*\.)?(\w+)`")
 CHOICES = {"OnBadField": OnBadField, "UnknownColumns": UnknownColumns}
 EVENTS = ("lead_qualified", "lead_disqualified", "lead_created", "lead_closed")
 
-# Where a field stands: S1 the lead_qualified page, S2 the lead_disqualified page, KB the knowledge base. Both pages
-# name every field that is not listed here.
+# Where a field stands: S1 the lead_qualified page, S2 the lead_disqualified page, KB other pages of the knowledge base.
+# S1 and S2 name every field that is not listed here.
 SOURCES = {
     "event.exchange_rate": "S1",
     "user.new_customer": "S1's code samples",
@@ -69,7 +68,7 @@ def arguments() -> str:
                 f"`{each.name}`" + (" (templated)" if each.name in templated else ""),
                 f"`{_type(str(each.type))}`",
                 f"`{_default(each.default)}`",
-                said[each.name],
+                _without_default(said[each.name], each.default),
                 rule(each.name),
             )
             for each in dataclasses.fields(SendPlan)
@@ -89,29 +88,9 @@ def rule(argument: str) -> str:
     raise AssertionError(f"{argument} takes anything")
 
 
-def extras() -> str:
-    """Every extra of the connection."""
-    form = get_provider_info()["connection-types"][0]["conn-fields"]
-    return table(
-        ("Extra", "Default", "What it is", "Must be"),
-        (
-            (
-                f"`{name}`",
-                "" if extra.default is None else f"`{_default(extra.default)}`",
-                form[name]["description"],
-                extra.rule.removeprefix("must be "),
-            )
-            for name, extra in EXTRAS.items()
-        ),
-    )
-
-
 def event_fields() -> str:
-    """Every field: in which event it is required, how each generation writes it, and where that stands."""
-    return table(
-        ("Field", "Type", *(f"`{name}`" for name in EVENTS), "`standard`", "`webhooks`", "Source"),
-        _field_rows(),
-    )
+    """Every field: which events need it, how each generation writes it, and where that stands."""
+    return table(("Field", "Type", "Required by", "`standard`", "`webhooks`", "Source"), _field_rows())
 
 
 def _field_rows() -> Iterable[Sequence[str]]:
@@ -124,28 +103,30 @@ def _field_rows() -> Iterable[Sequence[str]]:
     for part, model in parts:
         for name, field in model.model_fields.items():
             path = f"{part}.{name}"
-            needs = [_need(event, part, name) for event in EVENTS]
             written = [_written(generation, part, name) for generation in ("standard", "webhooks")]
-            yield f"`{path}`", _kind(field.annotation), *needs, *written, SOURCES.get(path, "S1, S2")
+            yield f"`{path}`", _kind(field.annotation), _needs(part, name), *written, SOURCES.get(path, "S1, S2")
     for name in models.DisqualificationProperties.model_fields:
-        path = f"`event.properties.{name}`"
-        need = "required" if name == "disqualification_reason" else "optional"
-        yield path, "text", "optional", need, "optional", "optional", "as named", "as named", "S2"
+        need = "`lead_disqualified`" if name == "disqualification_reason" else ""
+        yield f"`event.properties.{name}`", "text", need, "", "", "S2"
     cookies = ["list" if isinstance(form.cookies({}), list) else "object" for form in WIRE_FORMS.values()]
-    yield "`cookies.*`", "text", *["optional"] * len(EVENTS), *cookies, SOURCES["cookies.*"]
+    yield "`cookies.*`", "text", "", *cookies, SOURCES["cookies.*"]
 
 
-def _need(event: str, part: str, name: str) -> str:
+def _needs(part: str, name: str) -> str:
+    """The events that need a field, and those that leave it out."""
+    if part == "consent":
+        return ""
+    need = [event for event in EVENTS if (field := _field(event, part, name)) and field.is_required()]
+    never = [f"left out of `{event}`" for event in EVENTS if _field(event, part, name) is None]
+    if (part, name) == ("event", "name") or len(need) == len(EVENTS):
+        return "all"
+    return ", ".join([*(f"`{event}`" for event in need), *never])
+
+
+def _field(event: str, part: str, name: str) -> FieldInfo | None:
     held = models.model_for(event).model_fields[part].annotation
     model = next((each for each in (held, *get_args(held)) if _is_model(each)), None)
-    field = model.model_fields.get(name) if model else None
-    if field is None:
-        return "left out"
-    if part == "event" and name == "name":
-        return "fixed"
-    if part == "consent":
-        return "optional"
-    return "required" if field.is_required() else "optional"
+    return model.model_fields.get(name) if model else None
 
 
 def _is_model(candidate: Any) -> bool:
@@ -157,7 +138,7 @@ def _written(generation: Any, part: str, name: str) -> str:
     if part == "consent" and not form.sends_consent:
         return "not sent"
     other = form.context_names.get(name) if part == "context" else None
-    return f"`{part}.{other}`" if other else "as named"
+    return f"`{part}.{other}`" if other else ""
 
 
 def _kind(annotation: Any) -> str:
@@ -194,7 +175,7 @@ def _command(call: str, command: Any) -> str:
         ("Option", "Default", "What it is"),
         (
             (
-                f"`{' / '.join([*each.opts, *each.secondary_opts])}`",
+                f"`{_option(each)}`",
                 "required" if each.required else ("" if each.default is None else f"`{each.default}`"),
                 getattr(each, "help", None) or "",
             )
@@ -202,6 +183,12 @@ def _command(call: str, command: Any) -> str:
         ),
     )
     return f"**`{call}`**: {markdown((command.help or '').splitlines()[0])}\n\n{shown}"
+
+
+def _option(each: Any) -> str:
+    if each.param_type_name == "argument":
+        return str(each.name).upper()
+    return " / ".join([*each.opts, *each.secondary_opts])
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -223,4 +210,10 @@ def _default(value: Any) -> str:
     return json.dumps(value) if isinstance(value, str) else str(value)
 
 
-TABLES: dict[str, Callable[[], str]] = {each.__name__: each for each in (arguments, extras, event_fields, commands)}
+def _without_default(text: str, default: Any) -> str:
+    """A text without its last sentence, if that says no more than the column of defaults."""
+    shown = "none" if default is None else _default(default).strip('"')
+    return re.sub(rf" Default `?{re.escape(shown)}`?\.$", "", text)
+
+
+TABLES: dict[str, Callable[[], str]] = {each.__name__: each for each in (arguments, event_fields, commands)}

@@ -10,7 +10,6 @@ from tests.docs.pages import Block, Command
 EXCEPTIONS: tuple[tuple[str, str, str], ...] = (
     ("docs/tutorial.md", "python3 -m venv", "makes an environment; this one takes its place"),
     ("docs/tutorial.md", "pip install", "asks an index; tests/packaging installs the wheel"),
-    ("docs/failures.md", "from airflow_reshape.hooks.failures import forget_failures", "needs a bucket"),
     ("SECURITY.md", "gh attestation verify", "needs a published release, and GitHub's own program"),
     ("docs/ledger.md", "GRANT", "run on real databases by tests/ledger/test_grants.py"),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from airflow_reshape.operators.events import (
 from airflow_reshape.operators.replay import ReshapeReplayOperator
 from airflow_reshape.transfers.sql_to_reshape import SqlToReshapeOperator
 """
+BUCKET = "s3://my_aws@crm-bucket"
 # Three dots stand for what is not the matter at hand.
 ELIDED: dict[str, dict[str, Any]] = {
     "SqlToReshapeOperator": {"task_id": "elided", "sql_conn_id": "crm_db", "sql": "SELECT 1"},
@@ -51,13 +53,13 @@ class Filled(ast.NodeTransformer):
 
 
 def run(block: Block) -> dict[str, Any]:
-    """Run a block inside of a DAG; tasks that it defines and does not call are called."""
+    """Run a block inside of a DAG; tasks that it defines and does not call are called. A folder stands for a bucket."""
     from airflow.sdk import DAG
     from airflow.sdk.bases.decorator import _TaskDecorator
 
     names: dict[str, Any] = {}
     exec(KNOWN, names)
-    tree = ast.fix_missing_locations(Filled().visit(ast.parse(block.text)))
+    tree = ast.fix_missing_locations(Filled().visit(ast.parse(block.text.replace(BUCKET, f"file://{Path.cwd()}"))))
     with DAG("page") as dag:
         exec(compile(tree, str(block), "exec"), names)
         for name, made in list(names.items()):

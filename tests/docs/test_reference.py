@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import re
 
 import pytest
@@ -39,9 +40,22 @@ def test_every_argument_of_an_operator_is_described(operator: type) -> None:
     assert own <= tables.documented(operator.__doc__).keys()
 
 
-def test_every_extra_is_described() -> None:
-    told = tables.extras()
-    assert [name for name in EXTRAS if f"| `{name}` |" not in told] == []
+def test_every_extra_is_described_with_its_default() -> None:
+    lines = (ROOT / "docs/connection.md").read_text(encoding="utf-8").splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| `")]
+    told = {name.strip("`"): default.strip("`") for name, _, default in rows}
+    assert told.keys() == EXTRAS.keys()
+    shown = {name: json.dumps(extra.default) for name, extra in EXTRAS.items() if extra.default is not None}
+    assert {name: json.dumps(_value(told[name])) for name in shown} == shown
+
+
+def _value(written: str) -> object:
+    """A default as the page writes it: text without quotes, anything else as JSON, seconds as a float."""
+    try:
+        value = json.loads(written)
+    except ValueError:
+        return written
+    return value if isinstance(value, bool) else float(value)
 
 
 def test_a_field_is_written_as_the_table_says() -> None:
@@ -56,8 +70,8 @@ def test_a_field_is_written_as_the_table_says() -> None:
     for number, generation in enumerate(WIRE_FORMS):
         context = to_wire(event, generation)["context"]
         for name in ("override_ip", "referrer_url"):
-            written = rows[f"context.{name}"].split("|")[7 + number].strip().strip("`")
-            assert (written.removeprefix("context.") if "." in written else name) in context
+            written = rows[f"context.{name}"].split("|")[4 + number].strip().strip("`")
+            assert (written.removeprefix("context.") or name) in context
 
 
 def test_every_command_is_described() -> None:
@@ -76,6 +90,16 @@ def test_links_lead_somewhere(page: str) -> None:
 def test_tests_that_are_named_are_there(page: str) -> None:
     named = TEST.findall((ROOT / page).read_text(encoding="utf-8"))
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_every_promise_names_a_test_that_runs() -> None:
+    rows = [line for line in (ROOT / "docs/promises.md").read_text(encoding="utf-8").splitlines() if line[:2] == "| "]
+    for row in rows[1:]:
+        held_by = [ROOT / name for name in TEST.findall(row)]
+        assert held_by, row
+        for path in held_by:
+            files = [path] if path.is_file() else sorted(path.glob("test_*.py"))
+            assert any("def test_" in each.read_text(encoding="utf-8") for each in files), path
 
 
 def test_no_exception_is_left_over() -> None:

@@ -1,4 +1,7 @@
-"""The tutorial, typed to the letter into one shell, prints what it says; then the DAG of the page on alerts is run."""
+"""The tutorial, typed to the letter into one shell, prints what it says.
+
+Then the DAG of the page on alerts is run in it, and Airflow's commands of all other pages.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,13 @@ import pytest
 
 from tests.docs.exceptions import exception_for
 from tests.docs.mailbox import Mailbox, mailbox
-from tests.docs.pages import Block, Command, blocks_of, commands_of
+from tests.docs.pages import ROOT, Block, Command, blocks_of, commands, commands_of
+from tests.docs.warm_commands import put_wrappers, serving
 
 PAGE = "docs/tutorial.md"
 ALERTS = "docs/howto/alerts.md"
 PORT = "8800"
+DATABASE = "airflow db migrate"  # after it, Airflow can be imported for the commands to come
 ANY = "…"
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 END = re.compile(r"^@@(\d+) (\d+)$", re.MULTILINE)
@@ -41,11 +46,13 @@ class Session:
     """What was typed, and what came of it.
 
     :param ended: output and exit code of each command.
+    :param others: Airflow's commands of other pages, and what came of them.
     """
 
     typed: list[Command]
     ended: list[tuple[str, int]]
     alerts: tuple[str, int]
+    others: list[tuple[Command, tuple[str, int]]]
     box: Mailbox
 
 
@@ -60,15 +67,26 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
             "port": box.port,
             "extra": {"disable_ssl": True, "disable_tls": True},
         }
-        (alerts,) = (block for block in blocks_of(ALERTS) if block.language == "python")
+        (page,) = (block for block in blocks_of(ALERTS) if block.language == "python")
         more = [
             f"python -c {shlex.quote(QUALIFIED_LEADS)}",
-            saving("dags/alerts.py", alerts),
+            saving("dags/alerts.py", page),
             f"export AIRFLOW_CONN_SMTP_DEFAULT={shlex.quote(json.dumps(mails))}",
             "airflow dags test leads_with_alerts",
         ]
-        ended = typed_into_a_shell([command.text for command in typed] + more, tmp_path_factory.mktemp("typed"))
-    return Session(typed, ended[: len(typed)], ended[-1], box)
+        others = airflows_commands_of_other_pages()
+        text = " ".join(command.text for command in others)
+        dags = [path for path in sorted((ROOT / "dags").glob("*.py")) if path.stem in text.split()]
+        then = [
+            f"cp -r {shlex.join(map(str, [*dags, ROOT / 'dags' / 'sql']))} dags",
+            "airflow dags reserialize > reserialized.log 2>&1",
+            *(f"{anew(command)}{command.text}" for command in others),
+        ]
+        home = tmp_path_factory.mktemp("typed")
+        ended = typed_into_a_shell([*(command.text for command in typed), *more, *then], home)
+    alerts = len(typed) + len(more) - 1
+    came_of_others = zip(others, ended[-len(others) :], strict=True)
+    return Session(typed, ended[: len(typed)], ended[alerts], list(came_of_others), box)
 
 
 def test_the_tutorial_does_what_it_says(session: Session) -> None:
@@ -95,6 +113,27 @@ def test_the_alert_tells_the_summary_and_the_tasks_after_it_run(session: Session
         assert f"end task task_id={task} " in output
 
 
+def test_airflows_commands_of_other_pages_succeed(session: Session) -> None:
+    assert session.others
+    for command, (output, code) in session.others:
+        assert code == 0, f"{command} ended with {code}:\n{output}"
+
+
+def airflows_commands_of_other_pages() -> list[Command]:
+    """All but the runs of the recipes' DAGs, which tests/in_airflow does with servers for them to read."""
+    found = {each.text: each for each in commands() if each.block.page != PAGE and each.text.startswith("airflow ")}
+    runs = ("airflow dags test ",)
+    return [each for text, each in found.items() if not text.startswith(runs) and not exception_for(each)]
+
+
+def anew(command: Command) -> str:
+    """Two pages may add one connection, each for itself."""
+    words = shlex.split(command.text)
+    if words[:3] != ["airflow", "connections", "add"]:
+        return ""
+    return f"airflow connections delete {words[3]} > deleted.log 2>&1; "
+
+
 def saved_files_and_commands() -> list[Command]:
     """Python blocks are saved under the name in their first line."""
     typed: list[Command] = []
@@ -115,22 +154,31 @@ def typed_into_a_shell(texts: list[str], home: Path) -> list[tuple[str, int]]:
     """Output and exit code of each command, run one after the other in one shell."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
-    lines = ["trap 'kill $(jobs -p) 2>/dev/null' EXIT"]
-    for number, text in enumerate(texts):
-        lines += [text.replace(PORT, port), f"printf '\\n@@{number} %d\\n' $?"]
-    script = home / "typed.sh"
-    script.write_text("\n".join(lines) + "\n")
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    shell = subprocess.Popen(
-        ["bash", str(script)],
-        cwd=home,
-        env={"PATH": path, "HOME": str(home), "LANG": "C.UTF-8"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        start_new_session=True,
-    )
+    binaries = home / "bin"
+    binaries.mkdir()
+    put_wrappers(binaries, home / "warm.socket")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(home / "warm.socket"))
+        listener.listen()
+        lines = ["trap 'kill $(jobs -p) 2>/dev/null' EXIT"]
+        for number, text in enumerate(texts):
+            lines += [text.replace(PORT, port), f"printf '\\n@@{number} %d\\n' $?"]
+            if text.startswith(DATABASE):
+                lines.append(serving(listener.fileno()))
+        script = home / "typed.sh"
+        script.write_text("\n".join(lines) + "\n")
+        path = os.pathsep.join([str(binaries), str(Path(sys.executable).parent), os.environ["PATH"]])
+        shell = subprocess.Popen(
+            ["bash", str(script)],
+            cwd=home,
+            env={"PATH": path, "HOME": str(home), "LANG": "C.UTF-8"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            start_new_session=True,
+            pass_fds=[listener.fileno()],
+        )
     try:
         printed, _ = shell.communicate(timeout=LONGEST)
     finally:
