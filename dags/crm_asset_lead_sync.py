@@ -1,10 +1,11 @@
 """Leads sent when the CRM's tables were loaded, and a report when they were sent: two DAGs that follow assets.
 
 ``crm_asset_lead_sync`` runs when the asset ``crm_leads`` is updated: let the task that loads the CRM's tables say so
-(``outlets=[Asset("crm_leads")]``), or press *Create Asset Event* on the asset's page. Its own outlet is an alias, for
-the assets that it writes to, ``reshape://<host>/<script id>/<event>``, follow from the connection at run time.
-``lead_events_report`` follows the alias and reads the counts; put there what should happen next, such as a message to
-the sales team. Connections: ``crm_db``, ``reshape_ledger`` and ``reshape_default``, as for ``crm_sql_lead_sync``.
+(``outlets=[Asset("crm_leads")]``), or press *Create Asset Event* on the asset's page. It sends each change as it
+stands, as ``crm_sql_lead_sync`` does. Its own outlet is an alias, for the assets that it writes to,
+``reshape://<host>/<script id>/<event>``, follow from the connection at run time. ``lead_events_report`` follows the
+alias and reads the counts; put there what should happen next, such as a message to the sales team. Connections:
+``crm_db``, ``reshape_ledger`` and ``reshape_default``, as for ``crm_sql_lead_sync``.
 Pool: ``reshape`` (``airflow pools set reshape 2 "sends to DATA Reshape"``).
 """
 
@@ -69,7 +70,8 @@ with DAG(
     def report(triggering_asset_events: Any = None) -> dict[str, int]:
         """How many events of each asset were delivered, over all sends that triggered this run."""
         delivered: dict[str, int] = {}
-        for event in (triggering_asset_events or {}).get(LEAD_EVENTS, ()):
+        # A run by hand was triggered by nothing.
+        for event in triggering_asset_events[LEAD_EVENTS] if triggering_asset_events else ():
             counts = event.extra
             delivered[event.asset.uri] = delivered.get(event.asset.uri, 0) + counts["delivered"]
             log.info(

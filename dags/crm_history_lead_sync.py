@@ -1,11 +1,12 @@
 """Leads from a CRM's stage history, where a stage counts once a lead stayed in it for 30 minutes.
 
-A salesperson who drops a lead into *Disqualified* by mistake and takes it back makes no event; a lead that comes back
-to a stage makes none either. A duplicate of a lead that is still open, qualified or a customer is held back. The query
-is ``sql/crm_history_lead_events.sql``; docs/recipes/history.md tells what to change in it. Every run reads the last 71
+A salesperson who drops a lead into *Disqualified* by mistake and takes it back makes no event; nor does a lead that
+left *Disqualified* before a run saw it there, or that comes back to a stage. A duplicate of a lead that is still open,
+qualified or a customer is held back. docs/recipes/rules.md holds the rules. The query is
+``sql/crm_history_lead_events.sql``; docs/recipes/history.md tells what to change in it. Every run reads the last 71
 hours, and the ledger drops what was sent. Connections: ``crm_db`` (PostgreSQL, SQLite, Snowflake or BigQuery),
-``reshape_ledger`` (a SQL database that the workers may write to) and ``reshape_default``. Pool: ``reshape``
-(``airflow pools set reshape 2 "sends to DATA Reshape"``).
+``reshape_ledger`` (a SQL database that the workers may write to) and ``reshape_default``.
+Pool: ``reshape`` (``airflow pools set reshape 2 "sends to DATA Reshape"``).
 """
 
 from __future__ import annotations
@@ -64,6 +65,8 @@ with DAG(
             "MQL": "lead_qualified",
             "SQL": "lead_qualified",
             "Disqualified": "lead_disqualified",
+            # What the query makes of Disqualified once a lead came back: counted in the report, and not sent.
+            "(no longer disqualified)": None,
         },
         reason_map=REASONS | OF_LIVE_OWNERS,
         default_region="RO",

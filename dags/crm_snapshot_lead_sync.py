@@ -1,11 +1,12 @@
 """Leads from daily or hourly copies of a CRM's leads, for CRMs that keep no history of stages.
 
 The copies lie in one table, each lead once per load with the load's time. A stage counts once two loads at least 30
-minutes apart show the lead in it; what the first load of all shows is known already. A duplicate of a lead that is
-still open, qualified or a customer is held back. The query is ``sql/crm_snapshot_lead_events.sql``;
-docs/recipes/snapshots.md tells what to change in it. Let it run after each load. Connections: ``crm_db`` (PostgreSQL,
-SQLite, Snowflake or BigQuery), ``reshape_ledger`` (a SQL database that the workers may write to) and
-``reshape_default``. Pool: ``reshape`` (``airflow pools set reshape 2 "sends to DATA Reshape"``).
+minutes apart show the lead in it; what the first load of all shows is known already. A lead that is no longer
+disqualified is not sent as such, and a duplicate of one that is still open, qualified or a customer is held back. The
+query is ``sql/crm_snapshot_lead_events.sql``; docs/recipes/snapshots.md tells what to change in it,
+docs/recipes/rules.md which stages count. Let it run after each load. Connections: ``crm_db`` (PostgreSQL, SQLite,
+Snowflake or BigQuery), ``reshape_ledger`` (a SQL database that the workers may write to) and ``reshape_default``.
+Pool: ``reshape`` (``airflow pools set reshape 2 "sends to DATA Reshape"``).
 """
 
 from __future__ import annotations
@@ -64,6 +65,8 @@ with DAG(
             "MQL": "lead_qualified",
             "SQL": "lead_qualified",
             "Disqualified": "lead_disqualified",
+            # What the query makes of Disqualified once a lead came back: counted in the report, and not sent.
+            "(no longer disqualified)": None,
         },
         reason_map=REASONS | OF_LIVE_OWNERS,
         default_region="RO",

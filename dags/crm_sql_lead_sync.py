@@ -1,11 +1,12 @@
 """Leads from CRM tables: one query, one operator, both events.
 
-The query (``sql/crm_lead_events.sql``) gives a row for each stage that a lead entered; ``stage_map`` turns stages
-into events and ``reason_map`` the sales team's words into the vocabulary. Every run reads the last 71 hours, and the
-ledger drops what was sent: a lead that was invalid is sent once it is mended, a failed run leaves no gap, and a trial
-with ``validate_only`` changes nothing. Connections: ``crm_db`` (any SQL database), ``reshape_ledger`` (a SQL database
-that the workers may write to; it can be the same) and ``reshape_default``. Pool: ``reshape``
-(``airflow pools set reshape 2 "sends to DATA Reshape"``).
+The query (``sql/crm_lead_events.sql``) gives a row for each stage that a lead entered; ``stage_map`` turns stages into
+events and ``reason_map`` the sales team's words into the vocabulary. Every run reads the last 71 hours, and the ledger
+drops what was sent: a lead that was invalid is sent once it is mended, a failed run leaves no gap, and a trial with
+``validate_only`` changes nothing. It sends each change as it stands; ``crm_history_lead_sync`` also lets stages
+settle, and holds back duplicates and leads that are no longer disqualified. Connections: ``crm_db`` (any SQL
+database), ``reshape_ledger`` (a SQL database that the workers may write to; it can be the same) and
+``reshape_default``. Pool: ``reshape`` (``airflow pools set reshape 2 "sends to DATA Reshape"``).
 """
 
 from __future__ import annotations

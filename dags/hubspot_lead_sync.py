@@ -2,9 +2,10 @@
 
 Every run finds the contacts that were modified in the last 71 hours, reads when each entered its stages, and yields a
 row for each stage that lasted half an hour; ``@task.reshape`` sends them while it reads, and the ledger drops what was
-sent. Connections: ``hubspot`` (type HTTP, host ``https://api.hubapi.com``, the service key as its password, no login),
-``reshape_ledger`` (a SQL database that the workers may write to) and ``reshape_default``. Pool: ``reshape``
-(``airflow pools set reshape 2 "sends to DATA Reshape"``). The how-to page is docs/recipes/hubspot.md.
+sent. A contact that is no longer disqualified is not sent as such (docs/recipes/rules.md). Connections: ``hubspot``
+(type HTTP, host ``https://api.hubapi.com``, the service key as its password, no login), ``reshape_ledger`` (a SQL
+database that the workers may write to) and ``reshape_default``.
+Pool: ``reshape`` (``airflow pools set reshape 2 "sends to DATA Reshape"``). The how-to page is docs/recipes/hubspot.md.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ LIFECYCLE, STATUS, MERGED_IDS = "lifecyclestage", "hs_lead_status", "hs_merged_o
 # Your own properties. HubSpot leaves out of its answer what an account does not have.
 LEAD_ID, REASON, VALUE = "reshape_lead_id", "disqualification_reason", "lead_value"
 PERSON = ("email", "phone", "mobilephone", "firstname", "lastname", "address", "city", "state", "zip", "country")
-PROPERTIES = [*PERSON, "createdate", LIFECYCLE, LEAD_ID, REASON, VALUE]
+PROPERTIES = [*PERSON, "createdate", LIFECYCLE, STATUS, LEAD_ID, REASON, VALUE]
 HISTORIES = [LIFECYCLE, STATUS, MERGED_IDS]
 
 SETTLED = timedelta(minutes=30)
@@ -64,8 +65,8 @@ STAGES = {
     "(imported)": None,
     "(merged)": None,
     "(no lead any more)": None,
+    "(no longer disqualified)": None,
 }
-
 
 CURES = {
     401: ": the service key belongs into the connection's password, and its login stays empty",
@@ -215,16 +216,21 @@ def stage_rows(contact: Mapping[str, Any], since: datetime, now: datetime) -> li
     properties: dict[str, Any] = contact["properties"]
     histories: dict[str, Any] = contact.get("propertiesWithHistory") or {}
     merged_at = last_merge(properties, histories, now)
-    lifecycle = lasting(histories.get(LIFECYCLE), now)
+    lifecycle, status = lasting(histories.get(LIFECYCLE), now), lasting(histories.get(STATUS), now)
+    out_since = disqualified_since(status, properties.get(STATUS))
     rows = []
-    for entered, change in sorted([*lifecycle, *lasting(histories.get(STATUS), now)], key=itemgetter(0)):
+    for entered, change in sorted([*lifecycle, *status], key=itemgetter(0)):
         if entered < since or not change["value"]:
             continue
         stage = change["value"]
+        counts_as = steering_stage(change, entered, merged_at, properties.get(LIFECYCLE))
+        if counts_as in DISQUALIFIED and not (out_since and entered >= out_since):
+            # The contact must not land in an exclusion audience.
+            counts_as = "(no longer disqualified)"
         rows.append(
             {
                 "lead_id": properties.get(LEAD_ID) or contact["id"],
-                "stage": steering_stage(change, entered, merged_at, properties.get(LIFECYCLE)),
+                "stage": counts_as,
                 "occurred_at": entered,
                 "reason": properties.get(REASON) or STATUS_REASONS.get(stage),
                 "disqualified_from": next((was["value"] for at, was in reversed(lifecycle) if at <= entered), None),
@@ -245,6 +251,18 @@ def steering_stage(change: Mapping[str, Any], entered: datetime, merged_at: date
     if change["value"] in DISQUALIFIED and lifecycle in PAST_LEAD:
         return "(no lead any more)"
     return str(change["value"])
+
+
+def disqualified_since(status: Sequence[tuple[datetime, Mapping[str, Any]]], now_in: Any) -> datetime | None:
+    """Since when a contact is disqualified, None if it is not.
+
+    :param status: its lead status, as far as it lasted, oldest first.
+    :param now_in: the lead status that it has, however short.
+    """
+    since = None
+    for entered, change in status:
+        since = (since or entered) if change["value"] in DISQUALIFIED else None
+    return since if now_in in DISQUALIFIED else None
 
 
 def last_merge(properties: Mapping[str, Any], histories: Mapping[str, Any], now: datetime) -> datetime | None:

@@ -1,10 +1,11 @@
 """Leads from Odoo's tables: stages from the tracking of crm.lead, lost leads from ``active`` and ``probability``.
 
-The query (``sql/odoo_lead_events.sql``) reads Odoo's PostgreSQL database directly, from Odoo 17 on;
+The query (``sql/odoo_lead_events.sql``) reads Odoo's PostgreSQL database directly, of Odoo 17 to 19.0;
 docs/recipes/odoo.md tells what to change in it, which tables a reader needs, and how earlier versions differ. A stage
-counts once a lead stayed in it for 30 minutes. Every run reads the last 71 hours, and the ledger drops what was sent.
-Connections: ``odoo_db``, ``reshape_ledger`` (a SQL database that the workers may write to, not Odoo's) and
-``reshape_default``. Pool: ``reshape`` (``airflow pools set reshape 2 "sends to DATA Reshape"``).
+counts once a lead stayed in it for 30 minutes, and a lead that was restored is not sent as lost
+(docs/recipes/rules.md). Every run reads the last 71 hours, and the ledger drops what was sent. Connections:
+``odoo_db``, ``reshape_ledger`` (a SQL database that the workers may write to, not Odoo's) and ``reshape_default``.
+Pool: ``reshape`` (``airflow pools set reshape 2 "sends to DATA Reshape"``).
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ with DAG(
             "3": None,  # Proposition
             "4": None,  # Won
             "lost": "lead_disqualified",
+            # What the query makes of "lost" once a lead was restored: counted in the report, and not sent.
+            "(no longer disqualified)": None,
         },
         reason_map=REASONS | OF_LIVE_OWNERS,
         # Of leads without a company; the others have their company's.

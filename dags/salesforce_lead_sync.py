@@ -3,10 +3,10 @@
 Status changes come from ``LeadHistory``, the first status of a new lead from the lead itself. Salesforce cannot filter
 the history by the new value, so all of them are read, and ``stage_map`` says which make an event. Every run reads the
 last 71 hours, and the ledger drops what was sent. What a lead was in for less than 30 minutes does not count; a lead
-that is no longer disqualified is not sent as disqualified. What has to be set up: ``docs/recipes/salesforce.md``.
-Connections: ``salesforce_default`` (``apache-airflow-providers-salesforce``), ``reshape_ledger`` (a SQL database that
-the workers may write to) and ``reshape_default``. Pool: ``reshape`` (``airflow pools set reshape 2 "sends to DATA
-Reshape"``).
+that is no longer disqualified is not sent as disqualified (``docs/recipes/rules.md``). What has to be set up:
+``docs/recipes/salesforce.md``. Connections: ``salesforce_default`` (``apache-airflow-providers-salesforce``),
+``reshape_ledger`` (a SQL database that the workers may write to) and ``reshape_default``.
+Pool: ``reshape`` (``airflow pools set reshape 2 "sends to DATA Reshape"``).
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ STAGES = {
     "Closed - Converted": "lead_qualified",
     "Unqualified": "lead_disqualified",
     "Closed - Not Converted": "lead_disqualified",
+    # Not Salesforce's: counted in the report and not sent.
+    "(no longer disqualified)": None,
 }
 REASONS = {
     "Not our market": "out_of_icp",
@@ -130,19 +132,26 @@ def entered_stages(salesforce: SalesforceHook, since: datetime, now: datetime, i
     leads = {lead["Id"]: lead for lead in new_leads} | {key: rows[-1]["Lead"] for key, rows in history.items()}
     for key, lead in leads.items():
         before: str | None = None
-        for stay in stays(lead, history.get(key, []), now):
-            # A lead that is no longer disqualified must not land in an exclusion audience.
-            taken_back = stay.left and STAGES.get(stay.stage) == "lead_disqualified"
-            if stay.entered >= since and not taken_back:
+        found = stays(lead, history.get(key, []), now)
+        for number, stay in enumerate(found):
+            if stay.entered >= since:
+                # A lead that is no longer disqualified must not land in an exclusion audience.
+                since_then = [later.stage for later in found[number:]] + [lead["Status"]]
+                back = disqualifies(stay.stage) and not all(map(disqualifies, since_then))
                 merged_at, merged_id = inherited.get((key, stay.stage), (now, ""))
                 yield {
                     **{target: lead[name] for target, name in FIELDS.items()},
                     "lead_id": merged_id if stay.entered >= merged_at - A_MOMENT else ids.of(lead),
-                    "stage": stay.stage,
+                    "stage": "(no longer disqualified)" if back else stay.stage,
                     "occurred_at": stay.entered,
                     "disqualification_stage": before,
                 }
             before = stay.stage
+
+
+def disqualifies(status: str | None) -> bool:
+    """Whether a lead in this status is disqualified."""
+    return STAGES.get(status or "") == "lead_disqualified"
 
 
 def stays(lead: Record, changes: list[Record], now: datetime) -> list[Stay]:

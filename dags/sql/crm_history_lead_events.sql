@@ -27,7 +27,7 @@ live_emails AS (SELECT DISTINCT live.email FROM live WHERE live.email <> ''),
 live_phones AS (SELECT DISTINCT live.phone FROM live WHERE live.phone <> '')
 SELECT
     settled.lead_id,
-    settled.stage,
+    settled.counts_as              AS stage,
     settled.settled_before         AS previous_stage,
     settled.changed_at             AS occurred_at,
     lead.value                     AS event__value,
@@ -53,6 +53,5 @@ FROM settled
 JOIN leads AS lead ON lead.lead_id = settled.lead_id
 LEFT JOIN live_emails ON live_emails.email = LOWER(TRIM(lead.email))
 LEFT JOIN live_phones ON live_phones.phone = REPLACE(lead.phone, ' ', '')
-WHERE settled.entry = 1
-  AND settled.at_second >= {{ times.since }}
+WHERE settled.at_second >= {{ times.since }}
 ORDER BY settled.at_second, settled.change_id

@@ -102,7 +102,7 @@ live_emails AS (SELECT DISTINCT live.email FROM live WHERE live.email <> ''),
 live_phones AS (SELECT DISTINCT live.phone FROM live WHERE live.phone <> '')
 SELECT
     settled.lead_id,
-    settled.stage,
+    settled.counts_as                                     AS stage,
     settled.settled_before                                AS previous_stage,
     settled.changed_at                                    AS occurred_at,
     lead.expected_revenue                                 AS event__value,
@@ -129,8 +129,7 @@ LEFT JOIN live_phones ON live_phones.phone = lead.phone_sanitized
 LEFT JOIN res_country AS country ON country.id = lead.country_id
 LEFT JOIN res_company AS company ON company.id = lead.company_id
 LEFT JOIN res_currency AS currency ON currency.id = company.currency_id
-WHERE settled.entry = 1
-  AND settled.at_second >= {{ times.since }}
+WHERE settled.at_second >= {{ times.since }}
   -- Lost and nothing else: neither restored since nor merely archived.
-  AND (settled.stage <> '{{ disqualified }}' OR (NOT lead.active AND lead.probability = 0))
+  AND (settled.counts_as <> '{{ disqualified }}' OR (NOT lead.active AND lead.probability = 0))
 ORDER BY settled.at_second, settled.change_id

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
 from airflow_reshape.exceptions import ReshapeFailedLeadsError
-from airflow_reshape.sandbox.testing import RunningSandbox, running_sandbox
-from dags.hubspot_lead_sync import HubSpot, HubSpotRefusedError, HubSpotUnavailableError, dag, lasting, stage_rows
-from tests.connections import reshape_connection
-from tests.recipes.hubspot_server import CONTACTS, MOST_RESULTS, Account, iso, running_account
+from airflow_reshape.sandbox.testing import RunningSandbox
+from dags.hubspot_lead_sync import HubSpot, HubSpotRefusedError, HubSpotUnavailableError, lasting, stage_rows
+from tests.recipes.hubspot_server import CONTACTS, MOST_RESULTS, Account, iso
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 Sync = Callable[[], dict[str, Any]]
@@ -25,42 +22,9 @@ def ago(**units: float) -> datetime:
     return NOW - timedelta(**units)
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[RunningSandbox]:
-    with running_sandbox() as sandbox:
-        yield sandbox
-
-
 @pytest.fixture
-def sandbox(running: RunningSandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RunningSandbox:
-    """An empty sandbox and an empty ledger, under the names that the DAG has for them."""
-    running.clear()
-    monkeypatch.setenv("AIRFLOW_CONN_RESHAPE_DEFAULT", reshape_connection(running))
-    ledger = {"conn_type": "sqlite", "host": str(tmp_path / "ledger.sqlite")}
-    monkeypatch.setenv("AIRFLOW_CONN_RESHAPE_LEDGER", json.dumps(ledger))
-    return running
-
-
-@pytest.fixture
-def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
-    with running_account(Account()) as serving:
-        monkeypatch.setenv("AIRFLOW_CONN_HUBSPOT", serving.connection())
-        yield serving
-
-
-@pytest.fixture
-def sync(sandbox: RunningSandbox, account: Account) -> Sync:
-    """Run the DAG's task over the last 71 hours; gives the summary."""
-
-    def run() -> dict[str, Any]:
-        task: Any = dag.get_task("send_leads").prepare_for_execution()
-        # What the templates give; test_hubspot_dag.py renders them.
-        task.op_kwargs = {"since": ago(hours=71).isoformat()}
-        task.validate_only, task.baseline, task.max_rejected = False, False, 0
-        summary: dict[str, Any] = task.execute({"task": task})
-        return summary
-
-    return run
+def sync(sync_hubspot: Sync) -> Sync:
+    return sync_hubspot
 
 
 def arrived(sandbox: RunningSandbox) -> list[tuple[str, str]]:
@@ -111,19 +75,6 @@ def test_both_events_are_sent_and_nothing_by_a_second_run(
     again = sync()
     assert len(arrived(sandbox)) == 4
     assert again["skipped_by"] == {"already_sent": 4}
-
-
-def test_a_contact_changed_in_between_is_sent_once(account: Account, sandbox: RunningSandbox, sync: Sync) -> None:
-    contact = qualified(account)
-    sync()
-    account.change(contact, ago(hours=1), lifecyclestage="salesqualifiedlead")
-
-    assert sync()["delivered"] == 1
-    assert sync()["delivered"] == 0
-    assert arrived(sandbox) == [
-        ("lead_qualified", f"{contact}:marketingqualifiedlead"),
-        ("lead_qualified", f"{contact}:salesqualifiedlead"),
-    ]
 
 
 def test_events_carry_the_lead_and_its_id_of_lead_created(
@@ -248,25 +199,32 @@ def test_contacts_merged_or_deleted_while_they_are_read(account: Account) -> Non
     assert account.answered["batch/read", 207] == 1
 
 
-@pytest.mark.parametrize(("minutes", "sent"), [(20, 0), (29, 0), (31, 1), (90, 1)])
-def test_disqualified_and_back(account: Account, sandbox: RunningSandbox, sync: Sync, minutes: int, sent: int) -> None:
-    contact = account.create(ago(days=9), email="ana@example.com", hs_lead_status="OPEN")
-    account.change(contact, ago(hours=9), hs_lead_status="UNQUALIFIED", disqualification_reason="Not a fit")
-    account.change(contact, ago(hours=9) + timedelta(minutes=minutes), hs_lead_status="OPEN")
-
-    sync()
-    assert arrived(sandbox) == [("lead_disqualified", str(contact))] * sent
-
-
-def test_back_and_disqualified_again_is_one_event(account: Account, sandbox: RunningSandbox, sync: Sync) -> None:
-    contact = disqualified(account)
-    sync()
-    account.change(contact, ago(hours=6), hs_lead_status="OPEN")
-    assert sync()["delivered"] == 0
-    account.change(contact, ago(hours=4), hs_lead_status="UNQUALIFIED", disqualification_reason="Not a fit")
-
-    assert sync()["delivered"] == 0
-    assert arrived(sandbox) == [("lead_disqualified", str(contact))]
+@pytest.mark.parametrize(
+    ("statuses", "told"),
+    [
+        ("UNQUALIFIED@0", "UNQUALIFIED"),
+        ("UNQUALIFIED@0 OPEN@31", "BACK OPEN"),
+        ("UNQUALIFIED@0 OPEN@110", "BACK"),
+        ("UNQUALIFIED@0 @60", "BACK"),
+        ("UNQUALIFIED@0 BAD_TIMING@60", "UNQUALIFIED BAD_TIMING"),
+        ("UNQUALIFIED@0 OPEN@100 BAD_TIMING@110", "UNQUALIFIED"),
+        ("UNQUALIFIED@0 OPEN@40 UNQUALIFIED@80", "BACK OPEN UNQUALIFIED"),
+        ("UNQUALIFIED@0 OPEN@40 UNQUALIFIED@110", "BACK OPEN"),
+    ],
+)
+def test_who_is_no_longer_disqualified(statuses: str, told: str) -> None:
+    begin = datetime(2026, 1, 5, 9, tzinfo=UTC)
+    history = [
+        {"value": value, "timestamp": iso(begin + timedelta(minutes=int(minute))), "sourceType": "CRM_UI"}
+        for value, _, minute in (status.partition("@") for status in statuses.split())
+    ]
+    contact = {
+        "id": "9",
+        "properties": {"hs_lead_status": history[-1]["value"]},
+        "propertiesWithHistory": {"hs_lead_status": history[::-1]},
+    }
+    rows = stage_rows(contact, begin, begin + timedelta(minutes=120))
+    assert [row["stage"].replace("(no longer disqualified)", "BACK") for row in rows] == told.split()
 
 
 def test_a_stage_is_sent_once_it_has_settled() -> None:

@@ -22,6 +22,8 @@ from tests.recipes.odoo import (
 )
 from tests.recipes.recipe import ODOO, entered, rows
 
+BACK = "(no longer disqualified)"
+
 
 @pytest.fixture
 def odoo(database: Database) -> Odoo:
@@ -98,8 +100,17 @@ def test_lost_and_restored_later(odoo: Odoo) -> None:
     assert entered(ODOO, NOW, until=ago(hours=2).isoformat()) == [("42", "1"), ("42", "2"), ("42", "lost")]
     odoo.restore(42, ago(hours=2))
     odoo.move(42, PROPOSITION, ago(hours=1))
-    found = rows(ODOO, NOW)
-    assert [(row["stage"], row["previous_stage"]) for row in found] == [("1", None), ("2", "1"), ("3", "2")]
+    found = [(row["stage"], row["previous_stage"]) for row in rows(ODOO, NOW)]
+    assert found == [("1", None), ("2", "1"), (BACK, "2"), ("3", "2")]
+
+
+def test_lost_again_counts_from_then_on(odoo: Odoo) -> None:
+    lead_42(odoo)
+    odoo.lose(42, ago(hours=5))
+    odoo.restore(42, ago(hours=4))
+    odoo.lose(42, ago(minutes=45))
+    found = [(row["stage"], str(row["occurred_at"])) for row in rows(ODOO, NOW)]
+    assert found[2:] == [("lost", f"{ago(minutes=45):%Y-%m-%d %H:%M:%S}")]
 
 
 def test_stages_that_a_lost_lead_passes_are_none(odoo: Odoo) -> None:
@@ -108,7 +119,7 @@ def test_stages_that_a_lost_lead_passes_are_none(odoo: Odoo) -> None:
     odoo.move(42, PROPOSITION, ago(hours=4))
     assert entered(ODOO, NOW) == [("42", "1"), ("42", "2"), ("42", "lost")]
     odoo.restore(42, ago(hours=3))
-    assert entered(ODOO, NOW) == [("42", "1"), ("42", "2"), ("42", "3")]
+    assert entered(ODOO, NOW) == [("42", "1"), ("42", "2"), ("42", BACK), ("42", "3")]
 
 
 def test_created_lost(odoo: Odoo) -> None:

@@ -80,11 +80,18 @@ def test_history_disqualified_and_back(database: Database, sandbox: RunningSandb
     assert (summary["delivered"], len(received(sandbox))) == (0, 4)
 
 
-def test_history_sends_what_settled_between_two_runs(database: Database, sandbox: RunningSandbox) -> None:
+def test_history_of_a_lead_that_was_back_before_a_run_saw_it_out(database: Database, sandbox: RunningSandbox) -> None:
     crm = StageHistory(database)
     crm.lead("L1", ("MQL", ago(hours=9)), ("Disqualified", ago(hours=8)), ("MQL", ago(hours=7)), reason="Bad timing")
-    send(HISTORY, "late", NOW)
+    summary = send(HISTORY, "late", ago(hours=6))
+    assert summary["stages"]["(no longer disqualified)"] == {"stage_not_sent": 1}
+    assert received(sandbox) == [("lead_qualified", "L1:MQL")]
+
+    crm.move("L1", "Disqualified", ago(hours=5), "Competitor")
+    send(HISTORY, "out again", NOW)
     assert received(sandbox) == [("lead_disqualified", "L1"), ("lead_qualified", "L1:MQL")]
+    lost = bodies(sandbox)["lead_disqualified", "L1"]["event"]["properties"]
+    assert lost == {"disqualification_reason": "competitor", "disqualification_stage": "MQL"}
 
 
 def test_history_holds_a_duplicate_back_until_the_other_is_out(database: Database, sandbox: RunningSandbox) -> None:

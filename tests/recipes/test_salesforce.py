@@ -2,58 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from airflow_reshape.decorators.reshape import ReshapeDecoratedOperator
 from airflow_reshape.exceptions import ReshapeFailedLeadsError
-from airflow_reshape.sandbox.testing import RunningSandbox, running_sandbox
-from dags.salesforce_lead_sync import dag
-from tests.connections import reshape_connection
+from airflow_reshape.sandbox.testing import RunningSandbox
 from tests.recipes.salesforce_org import Org, case_safe
-from tests.recipes.salesforce_server import SECRET, Salesforce, running_salesforce
-
-pytest.importorskip("simple_salesforce", reason="apache-airflow-providers-salesforce is not installed")
+from tests.recipes.salesforce_server import SECRET, Salesforce
 
 MARK = "zqmarker"
 Sync = Callable[..., Any]
-
-
-class TaskInstance:
-    """A try of the task, as far as the operator asks for it."""
-
-    dag_id, task_id, map_index, try_number = "salesforce_lead_sync", "send_leads", -1, 1
-
-    def __init__(self, run_id: str) -> None:
-        self.run_id = run_id
-
-    def xcom_push(self, key: str, value: Any) -> None:
-        """The summary is looked at where it is returned or raised."""
-
-
-@pytest.fixture(scope="module")
-def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Salesforce]:
-    with running_salesforce(tmp_path_factory.mktemp("salesforce")) as running:
-        yield running
-
-
-@pytest.fixture
-def salesforce(stand_in: Salesforce, monkeypatch: pytest.MonkeyPatch) -> Salesforce:
-    """An empty org, connected as ``salesforce_default``."""
-    stand_in.org, stand_in.page, stand_in.meanwhile = Org(), 2000, None
-    stand_in.failures.clear()
-    stand_in.asked.clear()
-    monkeypatch.setenv("AIRFLOW_CONN_SALESFORCE_DEFAULT", stand_in.connection())
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(stand_in.ca))
-    for name in ("HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):  # requests prefers them to the connection's
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-    return stand_in
 
 
 @pytest.fixture
@@ -61,35 +23,9 @@ def org(salesforce: Salesforce) -> Org:
     return salesforce.org
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[RunningSandbox]:
-    with running_sandbox() as sandbox:
-        yield sandbox
-
-
 @pytest.fixture
-def sandbox(running: RunningSandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> RunningSandbox:
-    """An empty sandbox and an empty ledger."""
-    running.clear()
-    monkeypatch.setenv("AIRFLOW_CONN_RESHAPE_DEFAULT", reshape_connection(running))
-    ledger = {"conn_type": "sqlite", "host": str(tmp_path / "ledger.sqlite")}
-    monkeypatch.setenv("AIRFLOW_CONN_RESHAPE_LEDGER", json.dumps(ledger))
-    return running
-
-
-@pytest.fixture
-def sync(salesforce: Salesforce, sandbox: RunningSandbox) -> Sync:
-    """Run the DAG's task as the next run; gives its summary."""
-    runs = iter(range(100))
-
-    def run(**params: Any) -> Any:
-        operator = dag.task_dict["send_leads"].prepare_for_execution()
-        assert isinstance(operator, ReshapeDecoratedOperator)
-        context: Any = {"ti": TaskInstance(f"run {next(runs)}"), "params": dict(dag.params) | params}
-        operator.render_template_fields(context)
-        return operator.execute(context)
-
-    return run
+def sync(sync_salesforce: Sync) -> Sync:
+    return sync_salesforce
 
 
 def ago(**time: float) -> datetime:
