@@ -23,11 +23,13 @@ class Cell:
     :param name: such as ``3.1.8-py3.12``.
     :param python: such as ``3.12``.
     :param pins: hashed requirements; None takes the newest of everything that there is today.
+    :param airflow_alone: it is there for its Airflow: another cell has its Python, and tests what knows no Airflow.
     """
 
     name: str
     python: str
     pins: Path | None
+    airflow_alone: bool = False
 
     @property
     def is_older(self) -> bool:
@@ -43,7 +45,11 @@ class Cell:
 CELLS = {
     cell.name: cell
     for cell in (
-        *(Cell(f"{airflow}-py{python}", python, pins) for airflow, pins in PINS.items() for python in PYTHONS),
+        *(
+            Cell(f"{airflow}-py{python}", python, pins, airflow_alone=pins.parent != REQUIREMENTS)
+            for airflow, pins in PINS.items()
+            for python in PYTHONS
+        ),
         # The lowest versions that pyproject.toml declares, and whatever was published last.
         Cell("lowest", PYTHONS[0], REQUIREMENTS / "matrix" / "lowest.txt"),
         Cell("newest", PYTHONS[-1], None),

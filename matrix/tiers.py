@@ -19,6 +19,14 @@ ELSEWHERE = {
     "tests/docs": "run what the pages say, which is the same everywhere",
     "tests/packaging/test_wheel.py": "builds the wheel, and installs it beside the pins of `make test`",
 }
+# Folders whose tests import nothing of Airflow, and test what imports nothing of it. They run on every Python beside
+# the newest Airflow, and beside the lowest and the newest versions of all that they do use.
+WITHOUT_AIRFLOW = (
+    "tests/delivery",
+    "tests/events",
+    "tests/limits",
+    "tests/mapping",
+)
 TIERS = {
     "unit": (
         "tests",
@@ -29,6 +37,8 @@ TIERS = {
     "sandbox": ("tests/sandbox",),
     "dag": ("tests/in_airflow",),
 }
+# As `make test` does.
+SHARED = ("--numprocesses", "auto", "--maxprocesses", "4", "--dist", "loadfile", "--no-loadscope-reorder")
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,16 @@ class Result:
         return self.tests - self.failed - self.skipped
 
 
+def arguments(cell: Cell, tier: str) -> tuple[str, ...]:
+    """What pytest runs.
+
+    :param tier: a key of :data:`TIERS`.
+    """
+    if tier != "unit" or not cell.airflow_alone:
+        return TIERS[tier]
+    return (*TIERS[tier], *(f"--ignore={path}" for path in WITHOUT_AIRFLOW))
+
+
 def run_tier(cell: Cell, tier: str, python: Path) -> Result:
     """Run a tier in a cell's environment; pytest's own output goes to the screen.
 
@@ -63,7 +83,7 @@ def run_tier(cell: Cell, tier: str, python: Path) -> Result:
     report.unlink(missing_ok=True)
     # What is deprecated is an error, which the newest Airflow shows. An older one warns of its own parts.
     warnings = ("-W", "default::FutureWarning") if cell.is_older else ()
-    command = [str(python), "-m", "pytest", "-q", *warnings, f"--junitxml={report}", *TIERS[tier]]
+    command = [str(python), "-m", "pytest", "-q", *SHARED, *warnings, f"--junitxml={report}", *arguments(cell, tier)]
     done = subprocess.run(command, cwd=ROOT, env=environment(cell), check=False)
     if not report.exists():
         print(f"{cell.name}, {tier}: pytest ended with {done.returncode} before its report", file=sys.stderr)

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from packaging.version import Version
 
 from airflow_reshape.airflow_features import sql_lineage
 
 needs_sql_lineage = pytest.mark.skipif(
     sql_lineage() is None, reason="the provider common-sql reports queries to OpenLineage since 1.32"
 )
-# With OpenLineage's include_full_task_info, nothing of a task comes out of Airflow 3.1.0: what belongs to the task goes
-# round in circles there. 3.1.8 is the next that was tried.
-TELLS_WHOLE_TASKS = Version(importlib.metadata.version("apache-airflow-core")) >= Version("3.1.8")
 
 
 def dag_bags() -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -11,13 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.version import Version
 
 from airflow_reshape.sandbox.testing import RunningSandbox
+from tests.airflow_versions import needs_sql_lineage
 from tests.conftest import ROOT
 from tests.databases import DatabaseServer, postgres_server
 from tests.in_airflow.crm import leads, shows_marker
 
 pytest.importorskip("airflow.providers.openlineage")
+# With include_full_task_info an older provider (2.18 was the last tried) ends in endless recursion and writes nothing.
+TELLS_WHOLE_TASKS = Version(importlib.metadata.version("apache-airflow-providers-openlineage")) >= Version("2.20")
 
 DAGS = ROOT / "tests" / "in_airflow" / "dags" / "lineage.py"
 DAG_IDS = ("lineage_query", "lineage_mapped", "lineage_function", "lineage_failure")
@@ -55,7 +60,7 @@ def written(
     env = {
         **os.environ,
         "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps({"type": "file", "log_file_path": str(file), "append": True}),
-        "AIRFLOW__OPENLINEAGE__INCLUDE_FULL_TASK_INFO": "True",
+        "AIRFLOW__OPENLINEAGE__INCLUDE_FULL_TASK_INFO": str(TELLS_WHOLE_TASKS),
         "AIRFLOW_CONN_LINEAGE_CRM": postgres.airflow_connection(),
     }
     done = subprocess.run(
@@ -111,10 +116,12 @@ def test_a_mapped_task(events: list[dict[str, Any]], sandbox: RunningSandbox) ->
     assert rows(ended(events, "lineage_mapped.send"), sandbox) == {"lead_qualified": 4}
 
 
-def test_a_function_that_reads_a_database(
-    events: list[dict[str, Any]], sandbox: RunningSandbox, postgres: DatabaseServer
-) -> None:
+def test_a_function(events: list[dict[str, Any]], sandbox: RunningSandbox) -> None:
     assert rows(ended(events, "lineage_function.send"), sandbox) == {"lead_qualified": 3}
+
+
+@needs_sql_lineage
+def test_a_function_that_reads_a_database(events: list[dict[str, Any]], postgres: DatabaseServer) -> None:
     query = ended(events, "lineage_function.send.query.1")
     assert datasets(query["inputs"]) == {(f"postgres://{postgres.host}:{postgres.port}", "crm.public.leads")}
     assert query["run"]["facets"]["parent"]["job"]["name"] == "lineage_function.send"

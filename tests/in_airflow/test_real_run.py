@@ -120,8 +120,10 @@ def test_the_summary_of_a_failed_task_is_its_xcom(real_run: RealRun) -> None:
 
 
 def test_rendered_fields_show_numbers_only(real_run: RealRun) -> None:
-    run_id = real_run.run_ids["leads_into_operators"]
-    tasks = real_run.get(f"/api/v2/dags/leads_into_operators/dagRuns/{run_id}/taskInstances")["task_instances"]
+    path = f"/api/v2/dags/leads_into_operators/dagRuns/{real_run.run_ids['leads_into_operators']}/taskInstances"
+    listed = real_run.get(path)["task_instances"]
+    # One by one, for the list of Airflow 3.1.0 leaves the rendered fields out.
+    tasks = [real_run.get(f"{path}/{task['task_id']}/{task['map_index']}") for task in listed]
     leads_shown = {(task["task_id"], task["map_index"]): task["rendered_fields"].get("leads") for task in tasks}
     assert leads_shown["plain", -1] == "<list of 6, not shown>"
     assert leads_shown["mapped", 0] == "<list of 4, not shown>"
@@ -129,7 +131,8 @@ def test_rendered_fields_show_numbers_only(real_run: RealRun) -> None:
     assert leads_shown["literal", -1] == "<list of 2, not shown>"
     assert leads_shown["lazy", -1].startswith("<LazyXComSequence")
     arguments = {(task["task_id"], task["map_index"]): task["rendered_fields"].get("op_args") for task in tasks}
-    assert arguments["decorated", -1] == ["<list of 6, not shown>"]
+    # Airflow 3.1 shows a list of such things as one text.
+    assert arguments["decorated", -1] in (["<list of 6, not shown>"], "[<list of 6, not shown>]")
 
 
 def test_no_file_holds_a_person(real_run: RealRun) -> None:
@@ -179,8 +182,10 @@ def test_the_token_is_masked_in_logs_and_api(real_run: RealRun) -> None:
 
 def test_the_connection_form_has_labelled_fields(real_run: RealRun) -> None:
     metas = {meta["connection_type"]: meta for meta in real_run.get("/ui/connections/hook_meta")}
-    meta = metas["reshape"]
+    meta = metas.pop("reshape")
     assert meta["hook_name"] == "DATA Reshape"
+    if not any(other["standard_fields"] for other in metas.values()):
+        pytest.skip("Airflow before 3.1.3 labels the fields of no provider unless the FAB provider is installed")
     assert meta["standard_fields"]["host"]["title"] == "Subdomain (host)"
     assert meta["standard_fields"]["password"]["title"] == "Access token"
     assert meta["standard_fields"]["login"]["hidden"] is True

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from matrix.__main__ import Row, main, table
 from matrix.cells import CELLS, PYTHONS
 from matrix.environments import find_python
-from matrix.tiers import ELSEWHERE, TIERS, Result, environment, read_report
+from matrix.tiers import ELSEWHERE, SHARED, TIERS, WITHOUT_AIRFLOW, Result, arguments, environment, read_report
 from tests.conftest import ROOT
 
 THREE_TESTS = """
@@ -63,6 +65,36 @@ def test_a_cells_tests_see_nothing_of_another_environment(monkeypatch: pytest.Mo
 def test_every_folder_of_the_tests_is_in_a_tier_or_has_a_reason() -> None:
     paths = [argument.removeprefix("--ignore=") for arguments in TIERS.values() for argument in arguments]
     assert all((ROOT / path).exists() for path in [*paths, *ELSEWHERE])
+
+
+def test_a_cell_shares_the_tests_among_processes_as_make_test_does() -> None:
+    assert f"-m pytest {' '.join(SHARED)}\n" in (ROOT / "Makefile").read_text()
+
+
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+        elif isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+
+
+@pytest.mark.parametrize("folder", WITHOUT_AIRFLOW)
+def test_what_the_older_airflows_are_spared_knows_no_airflow(folder: str) -> None:
+    # The import contracts hold for these packages what is looked for here: no Airflow below them.
+    known = ("delivery", "events", "mapping", "sandbox")
+    may_import = (*(f"airflow_reshape.{name}" for name in known), *(one.replace("/", ".") for one in WITHOUT_AIRFLOW))
+    found = {name for path in (ROOT / folder).rglob("*.py") for name in imported(path)}
+    ours = {name for name in found if name.split(".")[0] in {"airflow", "airflow_reshape", "tests"}}
+    assert ours
+    assert {name for name in ours if not name.startswith(may_import)} <= {"tests.conftest"}
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_every_test_runs_on_every_python(python: str) -> None:
+    ran = [arguments(cell, "unit") for cell in CELLS.values() if cell.python == python]
+    assert TIERS["unit"] in ran
+    assert arguments(CELLS["lowest"], "unit") == arguments(CELLS["newest"], "unit") == TIERS["unit"]
 
 
 def test_the_table_tells_what_did_not_run() -> None:
