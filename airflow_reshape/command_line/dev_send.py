@@ -9,6 +9,7 @@ from typing import Any
 from rich.markup import escape
 
 from airflow_reshape.command_line.output import console, fail, say
+from airflow_reshape.delivery.report import CURES
 from airflow_reshape.exceptions import ReshapeFailedLeadsError
 from airflow_reshape.hooks.lead_send import LeadSend
 from airflow_reshape.hooks.plan import SendPlan
@@ -43,6 +44,7 @@ def send_as_dev(settings: ReshapeSettings, lead: Any, plan: SendPlan) -> None:
             say(f"[yellow]{example.kind.value}[/]: {escape(example.why)}")
         raise
     if summary["skipped"]:
-        fail(f"not sent: {', '.join(summary['skipped_by'])}")
-    left_out = ", ".join(summary["sent_without"])
-    say(f"[green]Accepted[/] by {settings.destination.base_url}{f', without {left_out}' if left_out else ''}")
+        fail(f"not sent: {', '.join(CURES.get(why, why) for why in summary['skipped_by'])}")
+    say(f"[green]Accepted[/] by {settings.destination.base_url}")
+    for problem in summary["left_out_by"]:
+        say(f"[yellow]without[/] {escape(problem)}")

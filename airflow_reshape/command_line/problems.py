@@ -28,7 +28,8 @@ from airflow_reshape.delivery.ledger.lookup import count_problems, database_now,
 CURES = {
     "rejected": "Reshape refused it. Mend the lead or the mapping: an event that changed is sent by the next run. "
     "If the cause was at Reshape, send with retry_rejected=True.",
-    "invalid": "The row makes no event. Mend the data or the mapping: the next run that reads the row sends it.",
+    "invalid": "The row could not be made into an event. Mend the data or the mapping: the next run that reads the row "
+    "sends it.",
     "in_doubt": "Its send died; perhaps it arrived. The next run that reads the row sends it again, with the same id.",
     "unsent": "It was not sent. The next run that reads the row sends it; read a window that goes back as far.",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from airflow_reshape.delivery.outcome import Kind
@@ -64,8 +65,7 @@ def _lines(tally: Tally, environment: str, validate_only: bool, seconds: float) 
     yield from _counts("disqualified", tally.disqualified_by)
     for name, sums in sorted(tally.value_by.items()):
         yield from _counts(f"value of {name}", {currency: f"{sums[currency]:,.2f}" for currency in sorted(sums)})
-    skipped = {CURES.get(why, why): count for why, count in tally.skipped_by.most_common() if why != "validate_only"}
-    yield from _counts("skipped", skipped)
+    yield from _skipped(tally)
     yield from _counts("invalid", tally.invalid_by)
     yield from _reasons(tally)
     yield from _counts("rejected", tally.rejected_by)
@@ -77,10 +77,12 @@ def _lines(tally: Tally, environment: str, validate_only: bool, seconds: float) 
     if tally.in_doubt:
         yield f"  in doubt (sent, answer unknown): {tally.in_doubt:,}"
     for example in tally.examples:
-        yield f"  row {example.position:,} of the source {example.kind.value}: {example.why}"
-    more = tally.kinds[Kind.REJECTED] + tally.kinds[Kind.INVALID] - len(tally.examples)
-    if more > 0:
+        yield f"  row {example.position:,} of the source {example.kind.value}: {CURES.get(example.why, example.why)}"
+    told = Counter(example.kind for example in tally.examples)
+    if more := tally.kinds[Kind.REJECTED] + tally.kinds[Kind.INVALID] - told[Kind.REJECTED] - told[Kind.INVALID]:
         yield f"  and {more:,} rows more; with a ledger, python -m airflow_reshape problems lists them"
+    if more := tally.skipped_and_failed - told[Kind.SKIPPED]:
+        yield f"  and {more:,} skipped rows more that count as failures"
     for number, payload in enumerate(tally.payloads, 1):
         yield f"  payload {number}, masked: {json.dumps(payload, ensure_ascii=False)}"
 
@@ -99,6 +101,18 @@ def _stages(tally: Tally) -> Iterator[str]:
     for stage, becomes in sorted(tally.stages.items()):
         told = ", ".join(f"{count:,} {WHAT_BECOMES.get(what, what)}" for what, count in becomes.most_common())
         yield f"  stage {stage!r}: {told}"
+
+
+def _skipped(tally: Tally) -> Iterator[str]:
+    """What somebody chose, and what nobody did."""
+    titles = {False: "skipped", True: "skipped, and counted as failures"}
+    for fails, title in titles.items():
+        counts = {
+            CURES.get(why, why): count
+            for why, count in tally.skipped_by.most_common()
+            if why != "validate_only" and (why in tally.failing_skips) is fails
+        }
+        yield from _counts(title, counts)
 
 
 def _reasons(tally: Tally) -> Iterator[str]:

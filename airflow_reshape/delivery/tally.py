@@ -60,9 +60,11 @@ class Tally:
     """The counts of one send.
 
     :param day_of: the day that an event is counted on, ``YYYY-MM-DD``, from its ``occurred_at`` or None.
+    :param failing_skips: reasons for skipping that count as failures; see :attr:`Guards.failing`. Default none.
     """
 
     day_of: Callable[[datetime | None], str]
+    failing_skips: Collection[str] = frozenset()
     read: int = 0
     kinds: Counter[Kind] = field(default_factory=Counter)
     by_event: dict[str, Counter[str]] = field(default_factory=dict)
@@ -186,7 +188,10 @@ class Tally:
         self._keep_example(outcome, "; ".join(problems))
 
     def _record_skipped(self, outcome: Outcome) -> None:
-        self.skipped_by[outcome.why or "skipped"] += 1
+        why = outcome.why or "skipped"
+        self.skipped_by[why] += 1
+        if why in self.failing_skips:
+            self._keep_example(outcome, why)
         if outcome.why in KNOWN:
             name = self._shown_event(outcome.lead.name if outcome.lead is not None else None)
             _counter(self.known_by, name)[outcome.why] += 1
@@ -199,16 +204,18 @@ class Tally:
         self.unsent_by[outcome.why or "unsent"] += 1
 
     def _keep_example(self, outcome: Outcome, why: str) -> None:
-        if len(self.examples) < MOST_EXAMPLES:
+        if sum(example.kind is outcome.kind for example in self.examples) < MOST_EXAMPLES:
             self.examples.append(Example(outcome.position, outcome.kind, why))
 
-    def failures(self, failing_skips: Collection[str]) -> int:
-        """Leads that failed for themselves: rejected, invalid, or skipped for a reason that nobody chose.
+    @property
+    def skipped_and_failed(self) -> int:
+        """Leads that were skipped for a reason that nobody chose."""
+        return sum(self.skipped_by[why] for why in self.failing_skips)
 
-        :param failing_skips: those reasons; see :attr:`Guards.failing`.
-        """
-        skipped = sum(self.skipped_by[why] for why in failing_skips)
-        return self.kinds[Kind.REJECTED] + self.kinds[Kind.INVALID] + skipped
+    @property
+    def failures(self) -> int:
+        """Leads that failed for themselves: rejected, invalid, or skipped for a reason that nobody chose."""
+        return self.kinds[Kind.REJECTED] + self.kinds[Kind.INVALID] + self.skipped_and_failed
 
     @property
     def still_failing(self) -> int:

@@ -187,7 +187,8 @@ def phone(value: object, region: str | None) -> Phone:
         if error.error_type == phonenumbers.NumberParseException.INVALID_COUNTRY_CODE and region is None:
             raise broken(
                 "phone_region",
-                "has no country code: map user.country or set default_region",
+                "has no country code, and the lead no country that is known: map user.country, or set default_region "
+                "for leads without one",
             ) from None
         raise broken("phone", "must be a phone number") from None
     if phonenumbers.is_possible_number_with_reason(parsed) != phonenumbers.ValidationResult.IS_POSSIBLE:

@@ -262,7 +262,7 @@ class LeadSend:
     def _failed(self) -> int:
         """Leads that failed, also in earlier tries."""
         remembered = self._checkpoint.remembered_failures() if self._checkpoint else 0
-        return self._tally.failures(self._guards.failing) + remembered
+        return self._tally.failures + remembered
 
     def _halted(self, halt: Halt) -> ReshapeError:
         error, what = HALT_ERRORS[halt.stop]
@@ -280,7 +280,7 @@ class LeadSend:
             **({"failed in an earlier try": remembered} if remembered else {}),
             **self._tally.invalid_by,
             **self._tally.rejected_by,
-            **{CURES.get(why, why): n for why, n in self._tally.skipped_by.items() if why in self._guards.failing},
+            **{CURES.get(why, why): n for why, n in self._tally.skipped_by.items() if why in self._tally.failing_skips},
         }
         told = "; ".join(f"{reason} ({count:,})" for reason, count in list(reasons.items())[:5])
         delivered = self._tally.kinds[Kind.DELIVERED]

@@ -189,7 +189,7 @@ class SendPlan:
     def tally(self) -> Tally:
         """A tally that counts days in the plan's time zone."""
         zone = pendulum.timezone(self.timezone)
-        return Tally(lambda at: (at or datetime.now(UTC)).astimezone(zone).date().isoformat())
+        return Tally(lambda at: (at or datetime.now(UTC)).astimezone(zone).date().isoformat(), self.guards().failing)
 
     def allows(self, failures: int, read: int) -> bool:
         """Whether so many failed leads are few enough."""

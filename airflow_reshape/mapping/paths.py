@@ -104,12 +104,15 @@ def _dots_for_underscores(name: str) -> str:
 
 
 def _advice(lowered: str) -> str:
-    near = get_close_matches(lowered, PATHS, n=1, cutoff=0.7)
+    # Whoever writes full_name does not mean event.name.
+    never = () if "." in lowered else NEVER_BARE
+    near = get_close_matches(lowered, [path for path in PATHS if path not in never], n=1, cutoff=0.7)
     if not near:
         last = lowered.rpartition(".")[2]
-        close = get_close_matches(last, BARE_NAMES, n=1, cutoff=0.7)
+        bare = [name for name, (first, *_) in BARE_NAMES.items() if first not in never]
+        close = get_close_matches(last, bare, n=1, cutoff=0.7)
         # email_address, phone_number, country_code
-        inside = sorted((name for name in BARE_NAMES if len(name) > 3 and name in last), key=len)
+        inside = sorted((name for name in bare if len(name) > 3 and name in last), key=len)
         near = [BARE_NAMES[name][0] for name in (close or inside[-1:])]
     hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"is no field of Reshape: {hint}map it, name it event.properties.… or set unknown_columns"
+    return f"is no field of Reshape: {hint}map it, name it event.properties.…, leave it out or set unknown_columns"

@@ -90,7 +90,8 @@ class Steering:
     :param stage_map: CRM stage to event name, or to None for stages that make no event.
     :param reason_map: the CRM's reason to the vocabulary's, or to None for leads not to be sent.
     :param event_id: format string for the event id over column names, such as ``"{lead_id}-{stage}"``,
-        used where the row brings no ``event.id``. Default: the lead's id, with the stage for lead_qualified.
+        used where the row brings no ``event.id``. Default: the lead's id, with the stage for lead_qualified. A stage
+        stands in it as ``stage_map`` spells it.
     :param disqualified_value: value of lead_disqualified: a number, ``"row"`` for the row's own, or None: 0 in a
         send that makes other events too, the row's own otherwise.
     :param allow_other_reasons: reasons outside the vocabulary may be targets of ``reason_map``.
@@ -104,6 +105,7 @@ class Steering:
     disqualified_value: float | Literal["row"] | None = None
     allow_other_reasons: bool = False
     _stages: dict[str, str | None] = field(init=False, default_factory=dict)
+    _spellings: dict[str, str] = field(init=False, default_factory=dict)
     _reasons: dict[str, str | None] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -117,6 +119,9 @@ class Steering:
             if name is not None and (not isinstance(name, str) or not name.strip()):
                 raise MappingError(f"stage_map[{stage!r}] must be an event name or None")
             self._stages[stage] = None if name is None else _checked_name(name)
+        for stage in self.stage_map or ():
+            spelling = text(plain(stage))
+            self._spellings.setdefault(folded(spelling), spelling)
         for reason, target in _fold_keys(self.reason_map, "reason_map").items():
             if target is not None and (not isinstance(target, str) or not self._allows(target)):
                 raise MappingError(
@@ -209,7 +214,9 @@ class Steering:
                 return STAGE_WITHOUT_NAME
             if given is None:
                 raise BadLead(Problem("event.id", f"cannot be made: the column {column} is missing or empty"))
-            return _text(given, column)
+            told = _text(given, column)
+            # As stage_map spells it: the CRM's spelling may change, and the event would count again under another id.
+            return self._spellings.get(folded(told), told) if column.lower() == "stage" else told
 
         return _filled(recipe, value)
 

@@ -79,7 +79,7 @@ def sender(transport: Transport, **options: Any) -> tuple[Sender, KeepingTally]:
     ``records``."""
     if "ledger" in options:
         options["records"] = Records(options.pop("ledger"))
-    tally = KeepingTally()
+    tally = KeepingTally(failing_skips=options.get("guards", Guards()).failing)
     generation: Generation = options.pop("generation", "standard")
     prepare: Callable[[object], Prepared] = options.pop("prepare", builder(generation))
     settings: dict[str, Any] = {

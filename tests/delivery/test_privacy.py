@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from airflow_reshape.delivery.outcome import Kind
 from airflow_reshape.delivery.privacy import LONGEST_DETAIL, event_label, label, masked, redacted
 from airflow_reshape.delivery.report import report
 from airflow_reshape.delivery.tally import MOST_EVENTS, MOST_EXAMPLES, MOST_REASONS, MOST_STAGES
@@ -22,6 +24,7 @@ from tests.delivery.servers import Reply, Request, scripted
 
 pytestmark = pytest.mark.timeout(30)
 
+FAILED = (Kind.INVALID, Kind.REJECTED, Kind.SKIPPED)
 EMAIL, PHONE, FIRST, LAST = "ana.marker@example.com", "+40722123456", "Ruxandra", "Ștefănescu-Marker"
 PERSON: dict[str, Any] = {
     "user.id": "customer-marker-77",
@@ -202,7 +205,9 @@ def test_nothing_that_is_shown_of_a_send_holds_a_person() -> None:
     assert sent.tally.sent_without == {}
     told = [(outcome.why, outcome.detail) for outcome in sent.tally.outcomes]
     assert markers_in(json.dumps(told, ensure_ascii=False)) == []
-    assert len(sent.tally.examples) == MOST_EXAMPLES
+    examples = Counter(example.kind for example in sent.tally.examples)
+    assert examples == {kind: min(sent.tally.kinds[kind], MOST_EXAMPLES) for kind in FAILED}
+    assert max(examples.values()) == MOST_EXAMPLES
 
 
 BALANCE = "9 leads read = 5 delivered + 1 rejected + 1 invalid + 2 skipped + 0 unsent"
@@ -230,9 +235,11 @@ def test_the_report_of_a_send() -> None:
         "  fields found: context.environment 100 % · event.currency 100 % · event.id 100 % · event.name 100 %",
         "  sent without (bad value left out): user.phone: must be a phone number 5",
         "  without occurred_at, so their age is not known: 5",
-        "  skipped: stage not in stage_map: add it 1 · stage makes no event 1",
+        "  skipped: stage makes no event 1",
+        "  skipped, and counted as failures: stage not in stage_map: add it 1",
         "  invalid: event.currency: must be a currency of ISO 4217, three letters, for example EUR 1",
         "  rejected: 422 refused by the server 1",
+        "  row 7 of the source skipped: stage not in stage_map: add it",
         "  row 9 of the source invalid: event.currency: must be a currency of ISO 4217, three letters, for example EUR",
         "  row 5 of the source rejected: 422 refused by the server: no such lead",
     ]

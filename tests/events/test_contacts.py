@@ -99,7 +99,10 @@ def test_the_leads_country_wins_over_the_default_region() -> None:
 
 def test_what_is_missing_is_told() -> None:
     outcome = Read(base("lead_qualified", user={"phone": "0722 123 456"}))
-    assert outcome.problems == {"user.phone": "has no country code: map user.country or set default_region"}
+    assert outcome.problems == {
+        "user.phone": "has no country code, and the lead no country that is known: map user.country, or set "
+        "default_region for leads without one"
+    }
 
 
 IMPOSSIBLE = [

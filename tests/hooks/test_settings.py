@@ -67,8 +67,9 @@ def test_the_least_that_is_needed() -> None:
 def test_another_services_connection_is_told() -> None:
     assert problem(conn_type="http") == "connection 'c': its type is 'http', and must be 'reshape'"
     assert "type is 'https'" in problem(conn_type="https", extra={})
-    untyped = json.dumps({name: value for name, value in GOOD.items() if name != "conn_type"})
-    assert read_settings(Connection.from_json(untyped, conn_id="c")).destination.token == TOKEN
+    untyped = Connection.from_json(json.dumps(GOOD), conn_id="c")
+    untyped.conn_type = None  # as a secrets backend may leave it
+    assert read_settings(untyped).destination.token == TOKEN
 
 
 @pytest.mark.parametrize(

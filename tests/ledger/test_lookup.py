@@ -93,7 +93,7 @@ def test_problems_are_listed_with_their_cure(sandbox: RunningSandbox, new_engine
     words = " ".join(done.stdout.split())
     for shown in (
         "1 rejected: Reshape refused it.",
-        "1 invalid: The row makes no event.",
+        "1 invalid: The row could not be made into an event.",
         "1 in_doubt: Its send died",
         "1 unsent: It was not sent.",
         "event.currency: is",

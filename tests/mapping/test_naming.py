@@ -14,7 +14,7 @@ from airflow_reshape.mapping.paths import BARE_NAMES, NEVER_BARE, PATHS, RESERVE
 from tests.mapping.builders import LEAD, body, builder, event, invalid
 from tests.mapping.strategies import Loud, LoudMap
 
-NO_FIELD = "is no field of Reshape: map it, name it event.properties.… or set unknown_columns"
+NO_FIELD = "is no field of Reshape: map it, name it event.properties.…, leave it out or set unknown_columns"
 
 
 # 1. mapping
@@ -388,6 +388,13 @@ def test_a_mapped_source_that_a_query_does_not_have() -> None:
     field_map.check_columns(["MAIL", "crm", "lead_id"])
     with pytest.raises(MappingError, match=r"the source has no column 'crm\.phone'; it has mail, lead_id"):
         field_map.check_columns(["mail", "lead_id"])
+
+
+@pytest.mark.parametrize("column", ["full_name", "lead_name", "environmental"])
+def test_no_hint_leads_to_what_no_column_is_called(column: str) -> None:
+    (told,) = invalid({**LEAD, column: "Ana Pop"}).values()
+    assert "is no field of Reshape" in told
+    assert not [name for name in NEVER_BARE if name in told]
 
 
 @pytest.mark.parametrize("key", [None, 5, 2.5, True, ("a", "b"), b"email", frozenset("x"), "\ud800"])

@@ -77,6 +77,16 @@ def test_stages_are_compared_without_case_and_blanks(stage: str, name: str) -> N
     assert event({**LOST, "stage": stage}, stage_map=BOTH).name == name
 
 
+@pytest.mark.parametrize("spelling", ["SQL", "sql", " Sql ", Stage.SQL])
+@pytest.mark.parametrize(("recipe", "made"), [(None, "7:SQL"), ("{stage}/{lead_id}", "SQL/7")])
+def test_another_spelling_of_the_stage_makes_no_other_id(spelling: str, recipe: str | None, made: str) -> None:
+    assert event({**LOST, "stage": spelling}, stage_map=BOTH, event_id=recipe).id == made
+
+
+def test_without_a_map_the_stage_is_spelt_as_the_crm_does() -> None:
+    assert event({**LOST, "stage": "sql"}, event="lead_qualified").id == "7:sql"
+
+
 def test_stages_that_make_no_event() -> None:
     assert skipped({**LOST, "stage": "new"}, stage_map=BOTH) == "stage_not_sent"
     assert skipped({**LOST, "stage": "Unheard of"}, stage_map=BOTH) == "unknown_stage"
