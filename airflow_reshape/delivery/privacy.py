@@ -53,26 +53,27 @@ def redacted(text: str, body: Mapping[str, Any]) -> str:
 
 
 def label(text: str) -> str:
-    """A short text from the data (a stage's name), unless it looks like a person's."""
+    """A short text from the data (the name of a stage or field), unless it looks like a person's."""
     if _EMAIL_LIKE.search(text) or _PHONE_LIKE.search(text):
         return _LOOKS_PERSONAL
     return " ".join(text.split())[:LONGEST_LABEL]
 
 
-def words_told(used: Mapping[str, int]) -> dict[str, int]:
+def words_told(used: Mapping[str, int], least_uses: int = LEAST_USES) -> dict[str, int]:
     """The words of a vocabulary that somebody uses, such as reasons, and how often.
 
     Where they are in truth what people write down, one by one, nothing is told: words of a vocabulary are few, short,
     and come again.
 
     :param used: the texts as they came, and how often.
+    :param least_uses: of a word. Default 3; 1 where it is known that they are words.
     """
     if len(used) > MOST_WORDS:
         return {}
     return {
         label(text): count
         for text, count in used.items()
-        if count >= LEAST_USES and len(text) <= LONGEST_WORD and label(text) != _LOOKS_PERSONAL
+        if count >= least_uses and len(text) <= LONGEST_WORD and label(text) != _LOOKS_PERSONAL
     }
 
 

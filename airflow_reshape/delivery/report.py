@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from airflow_reshape.delivery.outcome import Kind
 from airflow_reshape.delivery.privacy import words_told
-from airflow_reshape.delivery.tally import Tally
+from airflow_reshape.delivery.tally import UNTOLD_STAGES, Tally
 
 WHAT_BECOMES = {
     "unknown_stage": "unknown: add it to stage_map",
@@ -100,7 +100,8 @@ def _days(tally: Tally, verb: str) -> Iterator[str]:
 def _stages(tally: Tally) -> Iterator[str]:
     for stage, becomes in sorted(tally.stages.items()):
         told = ", ".join(f"{count:,} {WHAT_BECOMES.get(what, what)}" for what, count in becomes.most_common())
-        yield f"  stage {stage!r}: {told}"
+        untold = "stages that are not named here, for they may be free text"
+        yield f"  {untold if stage == UNTOLD_STAGES else f'stage {stage!r}'}: {told}"
 
 
 def _skipped(tally: Tally) -> Iterator[str]:

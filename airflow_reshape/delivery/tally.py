@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow_reshape.delivery.identifiers import identifiers
 from airflow_reshape.delivery.outcome import Kind, Outcome
-from airflow_reshape.delivery.privacy import event_label, label, masked
+from airflow_reshape.delivery.privacy import LEAST_USES, event_label, label, masked, words_told
 from airflow_reshape.events.prepared import InvalidLead, PreparedEvent
 from airflow_reshape.events.reasons import REASONS
 
@@ -18,6 +18,7 @@ MOST_STAGES = 50
 MOST_EXAMPLES = 5
 MOST_PAYLOADS = 3
 OTHER_STAGES = "(other stages)"
+UNTOLD_STAGES = "(not named here: may be free text)"
 MOST_EVENTS = 50
 OTHER_EVENTS = "(other events)"
 # Field names come from columns, but also from the keys of nested data: there may be any number of them.
@@ -61,10 +62,12 @@ class Tally:
 
     :param day_of: the day that an event is counted on, ``YYYY-MM-DD``, from its ``occurred_at`` or None.
     :param failing_skips: reasons for skipping that count as failures; see :attr:`Guards.failing`. Default none.
+    :param knows_stage: whether the configuration names a stage, so that it holds no person. Default: it names none.
     """
 
     day_of: Callable[[datetime | None], str]
     failing_skips: Collection[str] = frozenset()
+    knows_stage: Callable[[str], bool] = lambda _: False
     read: int = 0
     kinds: Counter[Kind] = field(default_factory=Counter)
     by_event: dict[str, Counter[str]] = field(default_factory=dict)
@@ -78,7 +81,9 @@ class Tally:
     cleaned: Counter[str] = field(default_factory=Counter)
     doubtful: Counter[str] = field(default_factory=Counter)
     defaulted: Counter[str] = field(default_factory=Counter)
-    stages: dict[str, Counter[str]] = field(default_factory=dict)
+    known_stages: dict[str, Counter[str]] = field(default_factory=dict)
+    other_stages: dict[str, Counter[str]] = field(default_factory=dict)
+    """As they came: to be told by :attr:`stages` only."""
     known_by: dict[str, Counter[str]] = field(default_factory=dict)
     disqualified_by: Counter[str] = field(default_factory=Counter)
     unknown_reasons: Counter[str] = field(default_factory=Counter)
@@ -115,11 +120,23 @@ class Tally:
     def _record_stage(self, stage: str | None, outcome: Outcome, name: str | None) -> None:
         if stage is None:
             return
+        stages = self.known_stages if self.knows_stage(stage) else self.other_stages
         shown = label(stage)
-        if shown not in self.stages and len(self.stages) >= MOST_STAGES:
+        if shown not in stages and len(stages) >= MOST_STAGES:
             shown = OTHER_STAGES
         unsteered = outcome.why if outcome.why in ("unknown_stage", "stage_not_sent") else None
-        _counter(self.stages, shown)[unsteered or name or "invalid"] += 1
+        _counter(stages, shown)[unsteered or name or "invalid"] += 1
+
+    @property
+    def stages(self) -> dict[str, Counter[str]]:
+        """What became of each stage. A wrongly mapped column may bring persons: stages that the configuration does not
+        name are told if most rows have one that it does, or if they come again and again."""
+        known = sum(becomes.total() for becomes in self.known_stages.values())
+        used = {stage: becomes.total() for stage, becomes in self.other_stages.items()}
+        told = words_told(used, 1 if known >= sum(used.values()) else LEAST_USES)
+        untold = sum((becomes for stage, becomes in self.other_stages.items() if stage not in told), Counter())
+        others = {stage: self.other_stages[stage] for stage in told}
+        return {**self.known_stages, **others, **({UNTOLD_STAGES: untold} if untold else {})}
 
     def _record_delivered(self, outcome: Outcome) -> None:
         lead = outcome.lead

@@ -189,7 +189,11 @@ class SendPlan:
     def tally(self) -> Tally:
         """A tally that counts days in the plan's time zone."""
         zone = pendulum.timezone(self.timezone)
-        return Tally(lambda at: (at or datetime.now(UTC)).astimezone(zone).date().isoformat(), self.guards().failing)
+        return Tally(
+            lambda at: (at or datetime.now(UTC)).astimezone(zone).date().isoformat(),
+            failing_skips=self.guards().failing,
+            knows_stage=self._steering.names_stage,
+        )
 
     def allows(self, failures: int, read: int) -> bool:
         """Whether so many failed leads are few enough."""

@@ -153,6 +153,10 @@ class Steering:
         parts = string.Formatter().parse(self.event_id or "")
         return frozenset(column for _, column, _, _ in parts if column)
 
+    def names_stage(self, stage: str) -> bool:
+        """Whether ``stage_map`` names a stage."""
+        return folded(stage) in self._stages
+
     def event_name(self, stage: str | None, given: object) -> str:
         """The name of a lead's event.
 

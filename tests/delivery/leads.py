@@ -79,7 +79,10 @@ def sender(transport: Transport, **options: Any) -> tuple[Sender, KeepingTally]:
     ``records``."""
     if "ledger" in options:
         options["records"] = Records(options.pop("ledger"))
-    tally = KeepingTally(failing_skips=options.get("guards", Guards()).failing)
+    tally = KeepingTally(
+        failing_skips=options.get("guards", Guards()).failing,
+        knows_stage=options.pop("knows_stage", lambda _: False),
+    )
     generation: Generation = options.pop("generation", "standard")
     prepare: Callable[[object], Prepared] = options.pop("prepare", builder(generation))
     settings: dict[str, Any] = {

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from airflow_reshape.delivery.outcome import Kind
 from airflow_reshape.delivery.privacy import LONGEST_DETAIL, event_label, label, masked, redacted
 from airflow_reshape.delivery.report import report
-from airflow_reshape.delivery.tally import MOST_EVENTS, MOST_EXAMPLES, MOST_REASONS, MOST_STAGES
+from airflow_reshape.delivery.tally import MOST_EVENTS, MOST_EXAMPLES, MOST_REASONS, MOST_STAGES, UNTOLD_STAGES
 from airflow_reshape.events.rules import GENERATIONS, Generation, Rules
 from airflow_reshape.mapping import EventBuilder, FieldMap, Steering
 from tests.delivery.leads import KeepingTally, lead, send
@@ -223,7 +223,8 @@ def test_the_report_of_a_send() -> None:
     ]
     steering = Steering(stage_map={"SQL": "lead_qualified", "New": None})
     with scripted(lambda r: answers.get(int(r.id[1:]), Reply())) as server:
-        sent = send(server.url, rows, prepare=EventBuilder(FieldMap(), steering, Rules()))
+        prepare = EventBuilder(FieldMap(), steering, Rules())
+        sent = send(server.url, rows, prepare=prepare, knows_stage=steering.names_stage)
     lines = report(sent.tally, environment="dev", validate_only=False, seconds=2.5).splitlines()
     assert lines == [
         f"Reshape (dev): {BALANCE} (6 requests in 2.5 s)",
@@ -243,6 +244,36 @@ def test_the_report_of_a_send() -> None:
         "  row 9 of the source invalid: event.currency: must be a currency of ISO 4217, three letters, for example EUR",
         "  row 5 of the source rejected: 422 refused by the server: no such lead",
     ]
+
+
+STAGES_OF_THE_CRM = ["SQL"] * 4
+
+
+@pytest.mark.parametrize(
+    ("stages", "told"),
+    [
+        # Names, one by one.
+        ([f"Ana Marker {chr(65 + n)}" for n in range(20)], {UNTOLD_STAGES: 20}),
+        # A stage that stage_map lacks, where most rows have one that it names.
+        ([*STAGES_OF_THE_CRM, "Nurture"], {"SQL": 4, "Nurture": 1}),
+        # The same where nothing tells that the column holds stages.
+        (["Nurture"], {UNTOLD_STAGES: 1}),
+        (["Nurture", "Nurture", "Nurture", LAST], {"Nurture": 3, UNTOLD_STAGES: 1}),
+        ([*STAGES_OF_THE_CRM, EMAIL], {"SQL": 4, UNTOLD_STAGES: 1}),
+        ([*STAGES_OF_THE_CRM, "a note on " + "the lead " * 5], {"SQL": 4, UNTOLD_STAGES: 1}),
+    ],
+)
+def test_stages_that_may_be_persons_are_counted_only(stages: list[str], told: dict[str, int]) -> None:
+    steering = Steering(stage_map={"SQL": "lead_qualified"})
+    with scripted() as server:
+        sent = send(
+            server.url,
+            [lead(n, stage=stage) for n, stage in enumerate(stages, 1)],
+            prepare=EventBuilder(FieldMap(), steering, Rules()),
+            knows_stage=steering.names_stage,
+        )
+    assert {stage: becomes.total() for stage, becomes in sent.tally.stages.items()} == told
+    assert sent.tally.summary()["stages"].keys() == told.keys()
 
 
 def disqualified(*reasons: str) -> list[str]:
