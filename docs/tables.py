@@ -15,14 +15,17 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from airflow_reshape.command_line.app import app
+from airflow_reshape.decorators.reshape import ReshapeDecoratedOperator
 from airflow_reshape.events import models
 from airflow_reshape.events.rules import OnBadField
 from airflow_reshape.events.wire import WIRE_FORMS
 from airflow_reshape.exceptions import ReshapeConfigurationError
 from airflow_reshape.hooks.plan import ARGUMENT_RULES, SendPlan
 from airflow_reshape.mapping.field_map import UnknownColumns
-from airflow_reshape.operators.events import BaseReshapeOperator
+from airflow_reshape.operators.events import BaseReshapeOperator, ReshapeSendEventsOperator
+from airflow_reshape.operators.replay import ReshapeReplayOperator
 from airflow_reshape.sandbox.__main__ import cli as sandbox
+from airflow_reshape.transfers.sql_to_reshape import SqlToReshapeOperator
 
 PARAM = re.compile(r":param (\w+): (.*?)(?=\n\s*:(?:param|raises|returns)|\Z)", re.DOTALL)
 ROLE = re.compile(r":\w+:`~?(?:[\w.]*\.)?(\w+)`")
@@ -75,6 +78,22 @@ def arguments() -> str:
             if each.init
         ),
     )
+
+
+def templated() -> str:
+    """Which arguments each operator renders."""
+    shared = BaseReshapeOperator.template_fields
+    own = {
+        f"`{getattr(operator, 'custom_operator_name', operator.__name__)}`": operator.template_fields
+        for operator in (
+            ReshapeSendEventsOperator,
+            SqlToReshapeOperator,
+            ReshapeReplayOperator,
+            ReshapeDecoratedOperator,
+        )
+    }
+    rows = {"all": shared, **{who: [name for name in names if name not in shared] for who, names in own.items()}}
+    return table(("Operator", "Templated"), ((who, ", ".join(f"`{n}`" for n in rows[who])) for who in rows))
 
 
 def rule(argument: str) -> str:
@@ -216,4 +235,4 @@ def _without_default(text: str, default: Any) -> str:
     return re.sub(rf" Default `?{re.escape(shown)}`?\.$", "", text)
 
 
-TABLES: dict[str, Callable[[], str]] = {each.__name__: each for each in (arguments, event_fields, commands)}
+TABLES: dict[str, Callable[[], str]] = {each.__name__: each for each in (arguments, templated, event_fields, commands)}

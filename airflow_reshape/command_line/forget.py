@@ -30,7 +30,7 @@ def forget(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     even_if_unknown: Annotated[
-        bool, typer.Option("--even-if-unknown", help="With --yes, also an id that the ledger knows nothing of.")
+        bool, typer.Option("--even-if-unknown", help="With --yes, also an id of which nothing is known.")
     ] = False,
 ) -> None:
     """Remove a lead from the ledger and from kept failures, and keep it from being sent ever again."""
@@ -41,7 +41,9 @@ def forget(
         script_id = settings.destination.script_id
         digests = ledger_digests(settings)
         with ledger_of(ledger_conn_id) as engine:
-            known = _show_what_is_known(engine, lead, script_id, digests)
+            # First of all, so that nothing is removed if it cannot be read.
+            kept = _show_what_is_kept(failures_path, lead) if failures_path else 0
+            known = _show_what_is_known(engine, lead, script_id, digests) or kept
             if not yes:
                 typer.confirm(f"Forget lead {lead} at script id {script_id}, for ever?", abort=True)
             elif not known and not even_if_unknown:
@@ -54,6 +56,16 @@ def forget(
             "What remains is a keyed digest of the id, which tells nobody whose it is. It keeps the lead from being "
             "sent again as long as the connection's ledger_key (or its access token, without one) stays the same."
         )
+
+
+def _show_what_is_kept(path: str, lead: str) -> int:
+    """How many rows."""
+    from airflow_reshape.hooks.failures import kept_failures
+
+    kept = kept_failures(path, {lead})
+    if kept:
+        say(escape(f"failures_path keeps {counted(kept, 'row')} of {lead!r}."))
+    return kept
 
 
 def _show_what_is_known(engine: Engine, lead: str, script_id: str, digests: Digests) -> bool:
@@ -77,7 +89,7 @@ def _tell_removed(lead: str, rows: Sequence[RowMapping]) -> None:
     say(escape(f"Forgot lead {lead}: {counted(len(rows), 'row')} removed from the ledger."))
     sent = [row for row in rows if row["state"] in PERHAPS_SENT]
     if not sent:
-        say("Nothing of it was sent.")
+        say("Nothing of it was sent, as far as the ledger knows.")
         return
     columns = ("sent (UTC)", "event", "id", "to", "state")
     shown = table("Ask Reshape, and those it passes events to, to erase", *columns, unbroken=columns)

@@ -22,7 +22,7 @@ def lead(
     with failures_told(), reading(ledger_conn_id) as connection:
         rows = timeline(connection, lead_id)
         if not rows:
-            fail(f"the ledger knows nothing of {lead_id!r}")
+            fail(f"the ledger knows nothing of {lead_id!r}, or it was forgotten")
         show(timeline_table(lead_id, rows))
 
 

@@ -56,6 +56,7 @@ class InvalidLead:
 
     :param lead_id: as far as the row tells it.
     :param reason: why it was disqualified, in the CRM's words, where that is what is wrong.
+    :param event_id: of the event that it would make, as far as the row tells it.
     """
 
     problems: tuple[Problem, ...]
@@ -63,6 +64,7 @@ class InvalidLead:
     name: str | None = field(default=None, repr=False)
     lead_id: str | None = field(default=None, repr=False)
     reason: str | None = field(default=None, repr=False)
+    event_id: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from airflow.sdk import ObjectStoragePath
 
 from airflow_reshape.delivery.failures.folder import Folder, LocalFolder, ObjectFolder
 from airflow_reshape.delivery.failures.replay import ReplayedFailures, Wanted
-from airflow_reshape.delivery.failures.run_folder import Names, run_folders
+from airflow_reshape.delivery.failures.run_folder import Names, RunFolder, run_folders
 from airflow_reshape.delivery.failures.store import FailureStore
 from airflow_reshape.delivery.ledger.store import SenderIdentity
 from airflow_reshape.delivery.records import FailuresUnwritableError
@@ -74,11 +74,27 @@ def forget_failures(path: str, ids: Collection[str]) -> int:
     :raises ReshapeConfigurationError: the folder's storage or connection is not known.
     :raises ReshapeFailuresNotKeptError: the folder cannot be read or written; call it again.
     """
-    folder = failures_folder(path)
-    wanted = {str(one).strip() for one in ids} - {""}
     names = Names(None, "f0", _now)
+    return _sum_of_runs(path, lambda run: run.forget(_stripped(ids), names))
+
+
+def kept_failures(path: str, ids: Collection[str]) -> int:
+    """How many kept leads :func:`forget_failures` would remove; nothing is changed.
+
+    :raises ReshapeConfigurationError: the folder's storage or connection is not known.
+    :raises ReshapeFailuresNotKeptError: the folder cannot be read.
+    """
+    return _sum_of_runs(path, lambda run: len(run.leads_of(_stripped(ids))))
+
+
+def _stripped(ids: Collection[str]) -> set[str]:
+    return {str(one).strip() for one in ids} - {""}
+
+
+def _sum_of_runs(path: str, counted: Callable[[RunFolder], int]) -> int:
+    """A count over all runs of all destinations."""
     try:
-        return sum(run.forget(wanted, names) for run in run_folders(folder))
+        return sum(map(counted, run_folders(failures_folder(path))))
     except FailuresUnwritableError as error:
         raise ReshapeFailuresNotKeptError(str(error)) from None
 

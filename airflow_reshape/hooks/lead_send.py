@@ -43,6 +43,9 @@ from airflow_reshape.hooks.metrics import SendMetrics, metric_tags
 from airflow_reshape.hooks.plan import SendPlan
 from airflow_reshape.hooks.settings import ReshapeSettings
 
+MOST_REASONS = 5
+"""Reasons for failing that an error names."""
+
 HALT_ERRORS: dict[Stop, tuple[type[ReshapeError], str]] = {
     Stop.CREDENTIALS: (ReshapeCredentialsError, "Reshape refused the credentials"),
     Stop.CONFIGURATION: (ReshapeConfigurationError, "the connection is wrong"),
@@ -246,13 +249,14 @@ class LeadSend:
         )
         if over_tries := self._over_tries():
             tries, delivered, requests = (over_tries.get(name, 0) for name in ("tries", "delivered", "requests"))
-            text += f"\n  over {tries:,} tries: {delivered:,} delivered, {requests:,} requests"
+            asked = _counted(requests, "request", "requests")
+            text += f"\n  over {_counted(tries, 'try', 'tries')}: {delivered:,} delivered, {asked}"
         for line in text.splitlines():
             self._log.info("%s", line)
         if self._failures is not None and self._failures.rows_kept:
             self._log.warning(
-                "Kept the rows of %s leads that failed or were not sent in %s; ReshapeReplayOperator sends them again",
-                f"{self._failures.rows_kept:,}",
+                "Kept the rows of %s, failed or not sent, in %s; ReshapeReplayOperator sends them again",
+                _counted(self._failures.rows_kept, "lead", "leads"),
                 self._plan.failures_path,
             )
 
@@ -266,14 +270,15 @@ class LeadSend:
 
     def _halted(self, halt: Halt) -> ReshapeError:
         error, what = HALT_ERRORS[halt.stop]
-        unsent = self._tally.unsent_by.total()
-        return error(f"{what}: {halt.why} ({unsent:,} leads read are unsent)", self.summary())
+        unsent = _counted(self._tally.unsent_by.total(), "lead read is", "leads read are")
+        return error(f"{what}: {halt.why} ({unsent} unsent)", self.summary())
 
     def _check_failures(self) -> None:
         failures = self._failed()
         if self._plan.validate_only or self._plan.allows(failures, self._tally.read):
             if failures:
-                self._log.warning("%s of %s leads failed; see above", f"{failures:,}", f"{self._tally.read:,}")
+                read = _counted(self._tally.read, "lead", "leads")
+                self._log.warning("%s of %s failed; see above", f"{failures:,}", read)
             return
         remembered = self._checkpoint.remembered_failures() if self._checkpoint else 0
         reasons = {
@@ -282,13 +287,20 @@ class LeadSend:
             **self._tally.rejected_by,
             **{CURES.get(why, why): n for why, n in self._tally.skipped_by.items() if why in self._tally.failing_skips},
         }
-        told = "; ".join(f"{reason} ({count:,})" for reason, count in list(reasons.items())[:5])
+        told = "; ".join(f"{reason} ({count:,})" for reason, count in list(reasons.items())[:MOST_REASONS])
+        if (more := len(reasons) - MOST_REASONS) > 0:
+            told += f"; and {_counted(more, 'more reason', 'more reasons')}"
         delivered = self._tally.kinds[Kind.DELIVERED]
         none_taken = self._tally.kinds[Kind.REJECTED] > 1 and not delivered
         raise ReshapeFailedLeadsError(
-            f"{failures:,} of {self._tally.read:,} leads failed, {self._plan.max_rejected} allowed: {told}. "
-            f"{delivered:,} were delivered. "
+            f"{failures:,} of {_counted(self._tally.read, 'lead', 'leads')} failed, "
+            f"{self._plan.max_rejected} allowed: {told}. {_counted(delivered, 'was', 'were')} delivered. "
             f"{'None was accepted: check host and script_id of the connection first. ' if none_taken else ''}"
             "Mend the data or the mapping and clear the task, or set max_rejected.",
             self.summary(),
         )
+
+
+def _counted(count: int, one: str, several: str) -> str:
+    """A number and what there is of it."""
+    return f"{count:,} {one if count == 1 else several}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from pydantic_core import PydanticCustomError
@@ -25,9 +26,13 @@ NO_DEFAULTS = {
     "event.id": "all events would share one id; see event_id",
     "event.name": "set event or stage_map",
 }
+NAME: Path = ("event", "name")
+ID: Path = ("event", "id")
 REASON: Path = ("event", "properties", "disqualification_reason")
 # One query for both kinds has the columns of both; each kind goes without the other's.
 OTHERS_FIELDS: dict[str, tuple[Path, ...]] = {"lead_disqualified": (("event", "exchange_rate"),)}
+
+NO_ROW = MappedRow({}, {}, [], False)
 
 
 def default_paths(defaults: Mapping[str, Any] | None) -> dict[Path, Any]:
@@ -93,14 +98,14 @@ class EventBuilder:
             return self._from_event(row)
         if type(row) is not dict:
             if not isinstance(row, Mapping):
-                return InvalidLead((Problem("lead", "must be a dict of columns or an event"),))
+                return self._invalid((Problem("lead", "must be a dict of columns or an event"),), NO_ROW, {})
             try:
                 row = dict(row)
             except Exception:  # noqa: BLE001  # whatever the code of somebody's class raises
-                return InvalidLead((Problem("lead", "cannot be read"),))
+                return self._invalid((Problem("lead", "cannot be read"),), NO_ROW, {})
         mapped = self._field_map.map_row(row)
         if mapped.problems:
-            return InvalidLead(tuple(mapped.problems))
+            return self._invalid(tuple(mapped.problems), mapped, row)
         stage: str | None = None
         name: str | None = None
         lead_id: str | None = None
@@ -116,7 +121,34 @@ class EventBuilder:
         except NotSent as skipped:
             return SkippedLead(skipped.why, stage, name, lead_id)
         except (BadLead, InvalidEvent) as bad:
-            return InvalidLead(bad.problems, stage, name, lead_id, _refused_reason(bad.problems, mapped.data))
+            return self._invalid(bad.problems, mapped, row)
+
+    def _invalid(self, problems: tuple[Problem, ...], mapped: MappedRow, row: Mapping[str, Any]) -> InvalidLead:
+        """An invalid lead, with all that can be told of it, so that it is found, and known when it was mended."""
+        lead_id, stage = self._told(mapped, "lead_id"), self._told(mapped, "stage")
+        name = self._told_name(mapped, stage)
+        event_id = self._told_id(mapped, name, row)
+        return InvalidLead(problems, stage, name, lead_id, _refused_reason(problems, mapped.data), event_id)
+
+    def _told(self, mapped: MappedRow, name: str) -> str | None:
+        with suppress(BadLead):
+            return None if (name,) in mapped.disputed else self._reserved_text(mapped, name)
+        return None
+
+    def _told_name(self, mapped: MappedRow, stage: str | None) -> str | None:
+        own = None if NAME in mapped.disputed else _dict(mapped.data, "event").get("name")
+        for given in (own, None):  # else as the configuration alone says
+            with suppress(BadLead, NotSent):
+                return self._steering.event_name(stage, given)
+        return None
+
+    def _told_id(self, mapped: MappedRow, name: str | None, row: Mapping[str, Any]) -> str | None:
+        own = _dict(mapped.data, "event").get("id")
+        if name is None or not mapped.disputed.isdisjoint((ID, ("lead_id",), ("stage",))):
+            return None
+        with suppress(BadLead, ValueError):
+            return self._steering.recipe_id(name, mapped.reserved, row) if own is None else text(own)
+        return None
 
     def _from_event(self, event: BaseEvent) -> Prepared:
         name = event.event.name

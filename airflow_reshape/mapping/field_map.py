@@ -41,13 +41,15 @@ class Plan:
 
     :param unknown: columns that are no field, with what to write instead.
     :param consents: whether consent is mapped, so that NULL means denied.
-    :param clash: two columns for one path, told, or None.
+    :param clashes: paths that two columns make, told.
+    :param mapped: paths that ``mapping`` gives a source that is there: nothing else makes them.
     """
 
     steps: tuple[Step, ...]
     unknown: tuple[Problem, ...]
     consents: bool
-    clash: str | None
+    clashes: Mapping[Path, str]
+    mapped: frozenset[Path]
 
 
 @dataclass(slots=True)
@@ -57,12 +59,16 @@ class MappedRow:
     :param data: event fields, nested.
     :param reserved: ``lead_id``, ``stage``, ``previous_stage``, ``occurred_at``, where they have a value.
     :param problems: what makes the row invalid whatever its event.
+    :param mapped: see :class:`Plan`.
+    :param disputed: paths with more than one value, so that nobody knows which holds.
     """
 
     data: dict[str, Any] = field(repr=False)
     reserved: dict[str, Any] = field(repr=False)
     problems: list[Problem]
     consents: bool
+    mapped: frozenset[Path] = frozenset()
+    disputed: set[Path] = field(default_factory=set)
 
 
 class FieldMap:
@@ -119,8 +125,8 @@ class FieldMap:
         """
         columns = tuple(columns)
         plan = self._plan(columns)
-        if plan.clash:
-            raise MappingError(plan.clash)
+        if plan.clashes:
+            raise MappingError("; ".join(plan.clashes.values()))
         if plan.unknown:
             raise MappingError("; ".join(f"column {p.field!r} {p.rule}" for p in plan.unknown))
         names = {column.lower() for column in columns}
@@ -136,9 +142,9 @@ class FieldMap:
     def map_row(self, row: Mapping[str, Any]) -> MappedRow:
         """Take a row apart. Never raises for what a row holds."""
         plan = self._plan(tuple(row))
-        mapped = MappedRow({}, {}, list(plan.unknown), plan.consents)
-        if plan.clash:
-            mapped.problems.append(Problem("columns", plan.clash))
+        mapped = MappedRow({}, {}, list(plan.unknown), plan.consents, plan.mapped)
+        mapped.problems += (Problem("columns", told) for told in plan.clashes.values())
+        first: dict[Path, Any] = {}
         opened: dict[str, Any] = {}
         for step in plan.steps:
             value = plain(row[step.source[0]] if len(step.source) == 1 else _taken(row, step.source, opened))
@@ -146,7 +152,13 @@ class FieldMap:
                 continue
             if step.elsewhere and isinstance(value := _object_or_text(value), dict):
                 value = {key: item for key, item in value.items() if key.lower() not in step.elsewhere}
-            self._put(mapped, step.target, value)
+            if step.target not in plan.clashes:
+                self._put(mapped, step.target, value)
+            elif step.target not in first:
+                first[step.target] = value
+                self._put(mapped, step.target, value)
+            elif first[step.target] != value:
+                mapped.disputed.add(step.target)
         return mapped
 
     def _put(self, mapped: MappedRow, path: Path, value: Any) -> None:
@@ -162,11 +174,16 @@ class FieldMap:
         else:
             _place(mapped, path, value)
 
+    def _put_inside(self, mapped: MappedRow, path: Path, value: Any) -> None:
+        """Put what stands in an object, unless ``mapping`` takes it from elsewhere."""
+        if path not in mapped.mapped:
+            self._put(mapped, path, value)
+
     def _put_properties(self, mapped: MappedRow, path: Path, value: Any) -> None:
         given = _object_or_text(value)
         if isinstance(given, dict):
             for key, item in given.items():
-                self._put(mapped, _nested_path(f"{path[0]}.{path[1]}.{key}")[0] or (*path, key), item)
+                self._put_inside(mapped, _nested_path(f"{path[0]}.{path[1]}.{key}")[0] or (*path, key), item)
         elif given is not MISSING:
             _place(mapped, path, given)  # the model refuses it
 
@@ -182,7 +199,7 @@ class FieldMap:
         for key, item in given.items():
             path, problem = _nested_path(f"{root}.{key}")
             if path is not None:
-                self._put(mapped, path, item)
+                self._put_inside(mapped, path, item)
             elif self._unknown_columns != "ignore" and root != "cookies":  # a cookie without a name is none
                 mapped.problems.append(Problem(f"{root}.{shown(key)}", problem))
 
@@ -199,7 +216,8 @@ class FieldMap:
             taken.add(source[0])
             if len(source) > 1:
                 inside[source[0]].add(source[1].lower())
-        mapped = {step.target for step in steps}
+        mapped = frozenset(step.target for step in steps)
+        named: list[Step] = []
         unknown: list[Problem] = []
         for column in columns:
             # An object that a mapping takes one key of is still the lead's user, event…
@@ -207,12 +225,14 @@ class FieldMap:
             if column in inside and root[0] in ROOTS and root not in mapped:
                 steps.append(Step((column,), root, frozenset(inside[column])))
             elif column not in taken:
-                self._place(column, steps, unknown)
+                self._place(column, named, unknown)
+        steps += (step for step in named if step.target not in mapped)
         return Plan(
             tuple(steps),
             tuple(unknown),
             self._consents or any(step.target[0] == "consent" for step in steps),
-            _clash(steps),
+            _clashes(steps),
+            mapped,
         )
 
     def _place(self, column: Any, steps: list[Step], unknown: list[Problem]) -> None:
@@ -315,21 +335,20 @@ def _place(mapped: MappedRow, path: Path, value: Any) -> None:
             break
     if not isinstance(target, dict) or path[-1] in target:
         mapped.problems.append(Problem(".".join(map(shown, path)), "is given twice, by two columns"))
+        mapped.disputed.add(path)
     else:
         target[path[-1]] = value
 
 
-def _clash(steps: Sequence[Step]) -> str | None:
-    seen: dict[Path, str] = {}
+def _clashes(steps: Sequence[Step]) -> dict[Path, str]:
+    sources: defaultdict[Path, list[str]] = defaultdict(list)
     for step in steps:
-        source = ".".join(map(shown, step.source))
-        if step.target in seen:
-            return (
-                f"columns {seen[step.target]!r} and {source!r} both make {'.'.join(step.target)}: "
-                "rename one or leave it out"
-            )
-        seen[step.target] = source
-    return None
+        sources[step.target].append(".".join(map(shown, step.source)))
+    return {path: _clash(given, ".".join(map(shown, path))) for path, given in sources.items() if len(given) > 1}
+
+
+def _clash(sources: Sequence[str], path: str) -> str:
+    return f"columns {sources[0]!r} and {sources[1]!r} both make {path}: rename one or leave it out"
 
 
 assert set(RESERVED).isdisjoint(ROOTS)

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0, le=3600)]
@@ -91,14 +99,32 @@ class Faults(BaseModel):
         return self
 
 
-_PLAN: TypeAdapter[Faults | list[Faults]] = TypeAdapter(Faults | list[Faults])
+def _layers(given: Any) -> Any:
+    return given if isinstance(given, list) else [given]
+
+
+_PLAN: TypeAdapter[list[Faults]] = TypeAdapter(Annotated[list[Faults], BeforeValidator(_layers)])
+RULES = {"extra_forbidden": "there is no such fault", "model_type": "must be a JSON object"}
+"""What is wrong, by pydantic's type of error, where its own words would name a class."""
 
 
 def read_plan(json_text: str | bytes) -> tuple[Faults, ...]:
     """Layers of faults from JSON: one object, or an array of them.
 
     :param json_text: the JSON.
-    :raises pydantic.ValidationError: if it is not JSON or asks for something unknown.
+    :raises ValueError: it is not JSON or asks for something unknown; the text tells field and rule.
     """
-    plan = _PLAN.validate_json(json_text)
-    return (plan,) if isinstance(plan, Faults) else tuple(plan)
+    try:
+        return tuple(_PLAN.validate_json(json_text))
+    except ValidationError as error:
+        # Only from here: what pydantic writes of the whole names its classes.
+        raise ValueError("; ".join(_told(each["loc"], each["type"], each["msg"]) for each in error.errors())) from None
+
+
+def _told(location: tuple[int | str, ...], kind: str, text: str) -> str:
+    """Field and rule of one error; of several layers, the first need not be named."""
+    number, *path = location or (0,)
+    layer = f"layer {number + 1}" if isinstance(number, int) and number else ""
+    field = ".".join(str(part) for part in path if part != "[key]")
+    rule = RULES.get(kind) or text.removeprefix("Value error, ").replace("Input should be", "must be")
+    return ": ".join(part for part in (layer, field, rule) if part)

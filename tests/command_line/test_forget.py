@@ -61,7 +61,7 @@ def test_a_lead_that_was_never_sent_is_forgotten_before_it_comes(
     done = ask(*FORGET, "--yes", "--even-if-unknown")
     assert done.exit_code == 0, done.output
     assert "knows nothing of '7'" in done.stdout
-    assert "Nothing of it was sent." in done.stdout
+    assert "Nothing of it was sent, as far as the ledger knows." in done.stdout
     with ledger.connect() as connection:
         (mark,) = connection.execute(select(forgotten)).mappings()
     assert "7:qualified" not in repr(mark)
@@ -129,3 +129,27 @@ def test_kept_failures_of_the_lead_go_too(connected: RunningSandbox, ledger: Eng
     assert "1 kept row removed" in done.stdout
     assert "Person7@Example.com" not in kept()
     assert "Person6@Example.com" in kept()
+
+
+def test_a_lead_that_only_the_kept_failures_know_is_no_unknown_one(
+    connected: RunningSandbox, ledger: Engine, ask: Ask, tmp_path: Path
+) -> None:
+    given = leads(5, 10)
+    given[2]["currency"] = None
+    folder = tmp_path / "failures"
+    with pytest.raises(ReshapeError):  # with another ledger, or none
+        ReshapeHook().send_events(given, event="lead_qualified", failures_path=f"file://{folder}")
+
+    path = ("--failures-path", f"file://{folder}")
+    assert ask("forget", "--lead", "77", *FORGET[3:], *path, "--yes").exit_code == 1
+
+    done = ask(*FORGET, *path, input="n\n")
+    assert done.exit_code == 1
+    assert "failures_path keeps 1 row of '7'" in done.stdout
+    assert "Person7@Example.com" in "".join(file.read_text() for file in folder.rglob("*.jsonl"))
+
+    done = ask(*FORGET, *path, "--yes")
+    assert done.exit_code == 0, done.output
+    assert "1 kept row removed" in done.stdout
+    assert list(folder.rglob("*.jsonl")) == []
+    assert send()["skipped_by"] == {"forgotten": 1}

@@ -140,6 +140,7 @@ def test_there_are_commands() -> None:
         ("python -m airflow_reshape lead L-00004 --ledger-conn reshape_ledger", AssertionError),
         ("python -m airflow_reshape lead L-99999 --ledger-conn-id reshape_ledger", AssertionError),
         ("python -m airflow_reshape.sandbox --prot 8800", Exception),
+        ("python -m airflow_reshape.sandbox --faults '{\"retry_after\": 1}'", typer.BadParameter),
         ("airflow pools sett reshape 2 x", SystemExit),
         ("make dmeo", AssertionError),
         ("pip install airflow-reshape[sandbocks]", AssertionError),

@@ -10,10 +10,12 @@ import re
 import pytest
 
 from airflow_reshape.command_line.app import app
+from airflow_reshape.decorators.reshape import ReshapeDecoratedOperator
 from airflow_reshape.events import Event
 from airflow_reshape.events.wire import WIRE_FORMS, to_wire
 from airflow_reshape.hooks.plan import SendPlan
 from airflow_reshape.hooks.settings import EXTRAS
+from airflow_reshape.operators.events import BaseReshapeOperator
 from airflow_reshape.operators.replay import ReshapeReplayOperator
 from airflow_reshape.transfers.sql_to_reshape import SqlToReshapeOperator
 from docs import tables
@@ -32,6 +34,17 @@ def test_every_argument_is_described() -> None:
             cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]]
             assert len(cells) == 5
             assert all(cells), row
+
+
+@pytest.mark.parametrize("operator", [SqlToReshapeOperator, ReshapeReplayOperator, ReshapeDecoratedOperator])
+def test_every_template_is_told(operator: type[BaseReshapeOperator]) -> None:
+    rows = {
+        who: set(re.findall(r"`(\w+)`", told)) for who, told in re.findall(r"\| (.+) \| (.+) \|", tables.templated())
+    }
+    name = getattr(operator, "custom_operator_name", operator.__name__)
+    assert rows["all"] | rows[f"`{name}`"] == set(operator.template_fields)
+    marked = set(re.findall(r"`(\w+)` \(templated\)", tables.arguments()))
+    assert marked == rows["all"] - {"reshape_conn_id"}
 
 
 @pytest.mark.parametrize("operator", [SqlToReshapeOperator, ReshapeReplayOperator])

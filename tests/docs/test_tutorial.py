@@ -21,12 +21,10 @@ import pytest
 from tests.docs.exceptions import exception_for
 from tests.docs.mailbox import Mailbox, mailbox
 from tests.docs.pages import ROOT, Block, Command, blocks_of, commands, commands_of
-from tests.docs.warm_commands import put_wrappers, serving
 
 PAGE = "docs/tutorial.md"
 ALERTS = "docs/howto/alerts.md"
 PORT = "8800"
-DATABASE = "airflow db migrate"  # after it, Airflow can be imported for the commands to come
 ANY = "…"
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 END = re.compile(r"^@@(\d+) (\d+)$", re.MULTILINE)
@@ -154,31 +152,22 @@ def typed_into_a_shell(texts: list[str], home: Path) -> list[tuple[str, int]]:
     """Output and exit code of each command, run one after the other in one shell."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
-    binaries = home / "bin"
-    binaries.mkdir()
-    put_wrappers(binaries, home / "warm.socket")
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(home / "warm.socket"))
-        listener.listen()
-        lines = ["trap 'kill $(jobs -p) 2>/dev/null' EXIT"]
-        for number, text in enumerate(texts):
-            lines += [text.replace(PORT, port), f"printf '\\n@@{number} %d\\n' $?"]
-            if text.startswith(DATABASE):
-                lines.append(serving(listener.fileno()))
-        script = home / "typed.sh"
-        script.write_text("\n".join(lines) + "\n")
-        path = os.pathsep.join([str(binaries), str(Path(sys.executable).parent), os.environ["PATH"]])
-        shell = subprocess.Popen(
-            ["bash", str(script)],
-            cwd=home,
-            env={"PATH": path, "HOME": str(home), "LANG": "C.UTF-8"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            start_new_session=True,
-            pass_fds=[listener.fileno()],
-        )
+    lines = ["trap 'kill $(jobs -p) 2>/dev/null' EXIT"]
+    for number, text in enumerate(texts):
+        lines += [text.replace(PORT, port), f"printf '\\n@@{number} %d\\n' $?"]
+    script = home / "typed.sh"
+    script.write_text("\n".join(lines) + "\n")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    shell = subprocess.Popen(
+        ["bash", str(script)],
+        cwd=home,
+        env={"PATH": path, "HOME": str(home), "LANG": "C.UTF-8"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        start_new_session=True,
+    )
     try:
         printed, _ = shell.communicate(timeout=LONGEST)
     finally:

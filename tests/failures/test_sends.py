@@ -125,7 +125,7 @@ def test_what_is_not_mended_stays_kept_once(sandbox: RunningSandbox, path: str) 
         generated(with_one_bad(20, 3), path)
     files = failures_folder(path).names()
     for _ in range(2):
-        with pytest.raises(ReshapeFailedLeadsError, match="1 of 1 leads failed"):
+        with pytest.raises(ReshapeFailedLeadsError, match="1 of 1 lead failed"):
             replayed(path)
     assert failures_folder(path).names() == files
     assert kept(path) == {"L-3"}
@@ -405,7 +405,7 @@ def test_what_was_kept_is_told_and_a_replay_that_finds_nothing_too(
 ) -> None:
     with pytest.raises(ReshapeFailedLeadsError):
         generated(with_one_bad(100, 5), path)
-    assert f"Kept the rows of 1 leads that failed or were not sent in {path}" in capsys.readouterr().out
+    assert f"Kept the rows of 1 lead, failed or not sent, in {path}" in capsys.readouterr().out
     replayed(path, of_dag_id="a typo")
     log = capsys.readouterr().out
     assert "No kept rows match. Kept and not settled: " in log

@@ -196,6 +196,20 @@ def test_two_bad_leads_among_a_thousand(api: Generation, sandbox: RunningSandbox
     assert sandbox.summary()["distinct_taken"] == 999
 
 
+def test_an_error_counts_in_words_and_hides_no_reason(sandbox: RunningSandbox, hook_for: HookFor) -> None:
+    statuses = (400, 406, 409, 410, 415, 422, 451)
+    sandbox.set_faults(*({"ids": [f"l{n}:qualified"], "statuses": {s: 1.0}} for n, s in enumerate(statuses, 1)))
+    hook = hook_for(sandbox)
+    text = str(error_of(hook, rows(8)))
+    assert text.startswith("7 of 8 leads failed, 0 allowed: ")
+    assert text.count("refused by the server") == 5
+    assert "; and 2 more reasons. 1 was delivered. " in text
+
+    text = str(error_of(hook, rows(7)[1:]))
+    assert "; and 1 more reason. 0 were delivered. None was accepted" in text
+    assert "1 of 1 lead failed" in str(error_of(hook, rows(2)[1:]))
+
+
 def test_the_report_of_two_bad_leads(
     sandbox: RunningSandbox, hook_for: HookFor, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -55,7 +55,7 @@ def test_a_lead_is_told_with_state_and_answer(sandbox: RunningSandbox) -> None:
 
     done = ask("lead", "999")
     assert done.exit_code == 1
-    assert "the ledger knows nothing of '999'" in done.stdout
+    assert "the ledger knows nothing of '999', or it was forgotten" in done.stdout
 
 
 def test_ids_can_be_copied_from_narrow_tables(sandbox: RunningSandbox, ledger_connection: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from airflow_reshape.events.prepared import InvalidLead
 from airflow_reshape.mapping import FieldMap, MappingError
 from airflow_reshape.mapping.paths import BARE_NAMES, NEVER_BARE, PATHS, RESERVED, resolve
 from tests.mapping.builders import LEAD, body, builder, event, invalid
@@ -261,10 +262,54 @@ def test_two_columns_for_one_path(columns: tuple[str, str]) -> None:
     assert invalid(dict.fromkeys(columns, "x"))["columns"].startswith(told)
 
 
-def test_a_mapping_and_a_column_for_one_path() -> None:
-    field_map = FieldMap({"user.email": "mail"})
-    with pytest.raises(MappingError, match=r"columns 'mail' and 'email' both make user\.email"):
-        field_map.check_columns(["mail", "email"])
+def test_two_columns_for_one_path_are_told_once() -> None:
+    row = {**LEAD, "email": "a@example.com", "user.email": "b@example.com", "Value": 1, "event.value": 2}
+    prepared = builder()(row)
+    assert isinstance(prepared, InvalidLead)
+    assert [str(problem).partition(":")[0] for problem in prepared.problems] == ["columns", "columns"]
+    with pytest.raises(MappingError, match=r"both make user\.email: .*; columns 'Value' and 'event.value' both make"):
+        FieldMap().check_columns(row)
+
+
+@pytest.mark.parametrize("column", ["email", "EMAIL", "user.email", "user__email"])
+@pytest.mark.parametrize("source", ["mail", "crm.mail"])
+def test_a_mapping_wins_over_a_column_for_the_same_path(column: str, source: str) -> None:
+    row = {column: "old@example.com", "mail": "new@example.com", "crm": {"mail": "new@example.com"}}
+    row.pop("crm" if source == "mail" else "mail")
+    for given in (row, dict(reversed(row.items()))):
+        assert body(given, mapping={"user.email": source})["user"] == {"email": "new@example.com"}
+        FieldMap({"user.email": source}).check_columns(given)
+
+
+@pytest.mark.parametrize(
+    ("mapping", "row"),
+    [
+        ({"event.currency": "devise"}, {"currency": "EUR", "devise": "RON"}),
+        ({"event.currency": "devise"}, {"event": {"currency": "EUR"}, "devise": "RON"}),
+        ({"event.currency": "devise"}, {"event": '{"CURRENCY": "EUR"}', "devise": "RON"}),
+        ({"event.currency": "event.devise"}, {"event": {"currency": "EUR", "devise": "RON"}}),
+        ({"event": "crm"}, {"event": {"currency": "EUR"}, "crm": {"currency": "RON"}}),
+    ],
+)
+def test_a_mapping_wins_wherever_else_the_field_stands(mapping: dict[str, str], row: dict[str, Any]) -> None:
+    assert event({"lead_id": 1, **row}, mapping=mapping).body["event"]["currency"] == "RON"
+
+
+def test_what_a_mapping_displaced_is_not_sent_in_its_place() -> None:
+    row = {"lead_id": "old", "ref": "new", "email": "old@example.com", "mail": None, "currency": "EUR"}
+    sent = event(row, mapping={"user.email": "mail", "lead_id": "ref"})
+    assert (sent.id, sent.lead_id, "user" in sent.body) == ("new:qualified", "new", False)
+    # A source that is not among the columns displaces nothing.
+    assert body({"email": "a@example.com"}, mapping={"user.email": "mail"})["user"] == {"email": "a@example.com"}
+
+
+def test_a_consent_that_is_mapped_is_the_only_one() -> None:
+    row = {**LEAD, "gdpr": None, "consent": {"marketing": True, "analytics": True}, "consent.marketing": True}
+    sent = event(row, mapping={"consent.marketing": "gdpr"}, generation="webhooks")
+    assert sent.body["consent"] == {"analytics": True, "personalization": False, "marketing": False}
+
+
+def test_two_sources_of_a_mapping_for_one_path() -> None:
     with pytest.raises(MappingError, match=r"'user\.email' and 'EMAIL' are the same path"):
         FieldMap({"user.email": "a", "EMAIL": "b"})
 

@@ -296,5 +296,28 @@ def test_a_plan_is_one_layer_or_several() -> None:
     assert read_plan('{"statuses": {"500": 0.1}}') == (Faults(statuses={500: 0.1}),)
     assert read_plan('[{"latency": 1}, {"outage": 503}]') == (Faults(latency=1), Faults(outage=503))
     assert read_plan("[]") == ()
-    with pytest.raises(ValidationError):
-        read_plan("nonsense")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ('{"retry_after": 1}', "retry_after: must be 'seconds' or 'http-date'"),
+        ('{"latence": 1}', "latence: there is no such fault"),
+        ('{"statuses": {"500": 2}}', "statuses.500: must be less than or equal to 1"),
+        ('{"statuses": {"200": 1}}', "statuses.200: must be greater than or equal to 400"),
+        ('{"statuses": {"500": 0.6}, "redirect": 0.6}', "the shares add up to more than 1"),
+        (
+            '{"latency": -1, "seed": "x"}',
+            "seed: must be a valid integer, unable to parse string as an integer; latency: ",
+        ),
+        ('[{"latency": 1}, {"outage": 1}]', "layer 2: outage: must be greater than or equal to 400"),
+        ("[{}, 5]", "layer 2: must be a JSON object"),
+        ("5", "must be a JSON object"),
+        ("nonsense", "Invalid JSON: "),
+    ],
+)
+def test_a_wrong_plan_is_told_by_field_and_rule(wrong: str, told: str) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011  # the text follows
+        read_plan(wrong)
+    assert str(caught.value).startswith(told)
+    assert "Faults" not in str(caught.value)

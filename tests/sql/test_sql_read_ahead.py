@@ -182,7 +182,8 @@ def test_a_database_that_goes_away_meanwhile_is_retried(crm: Crm, make_hook: Mak
     engine, tally = sender(AiohttpTransport(destination(gated.server.url), CONCURRENCY), pulse=pulse)
     result = engine.send(ReadAhead(rows_of(make_hook()), patience=0))
     assert isinstance(result.source_error, SqlSourceLost)
-    assert 0 < tally.kinds[Kind.DELIVERED] < COUNT
+    # All of them, if it went away between the last row and the end.
+    assert 0 < tally.kinds[Kind.DELIVERED] <= COUNT
     assert Counter(gated.server.ids) == Counter(str(number + 1) for number in range(tally.read))
 
 

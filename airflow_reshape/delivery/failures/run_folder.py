@@ -123,6 +123,11 @@ class RunFolder:
             self._remove(self.files("settled"))
             self._folder.tidy(self.name)
 
+    def leads_of(self, ids: Collection[str]) -> set[str]:
+        """The ids of the records that :meth:`forget` would remove."""
+        leads = (lead for name in self.files("part") for lead in self.part(name)[1])
+        return {lead.id for lead in leads if not lead.ids().isdisjoint(ids)}
+
     def forget(self, ids: Collection[str], names: Names) -> int:
         """Remove the leads of some ids; how many there were."""
         gone: set[str] = set()

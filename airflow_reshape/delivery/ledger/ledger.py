@@ -118,12 +118,12 @@ class Ledger:
         entry = Entry(
             key=key,
             event_name=lead.name,
-            event_id=None,
+            event_id=lead.event_id,
             lead_id=lead.lead_id,
             digest=key,
             state=State.INVALID,
             reason="; ".join(map(str, lead.problems)),
-            tombstones=self._tombstones(lead.lead_id, *self._ids_of(row)),
+            tombstones=self._tombstones(lead.lead_id, lead.event_id, *self._ids_of(row)),
         )
         claims = await self._guarded(lambda: self._store.claim([entry]))
         return claims[key] if claims[key] in (Claim.STILL_INVALID, Claim.FORGOTTEN) else None
