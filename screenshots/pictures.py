@@ -24,6 +24,6 @@ class Picture(NamedTuple):
 
 CONNECTION_FORM = Picture("connection-form.png", 900, 900)
 CONNECTION_EXTRAS = Picture("connection-extras.png", 900, 2000)
-RUN_LOG = Picture("run-log.png", 1280, 1460)
+RUN_LOG = Picture("run-log.png", 1280, 1580)
 SANDBOX_PAGE = Picture("sandbox-page.png", 1280, 1180)
 PICTURES = (CONNECTION_FORM, CONNECTION_EXTRAS, RUN_LOG, SANDBOX_PAGE)

@@ -15,7 +15,8 @@ from airflow_reshape.events.prepared import InvalidLead, PreparedEvent
 from airflow_reshape.events.reasons import REASONS
 
 MOST_STAGES = 50
-MOST_EXAMPLES = 5
+MOST_EXAMPLES = 5  # of an outcome
+MOST_ALIKE = 2  # of them with one reason
 MOST_PAYLOADS = 3
 OTHER_STAGES = "(other stages)"
 UNTOLD_STAGES = "(not named here: may be free text)"
@@ -221,7 +222,8 @@ class Tally:
         self.unsent_by[outcome.why or "unsent"] += 1
 
     def _keep_example(self, outcome: Outcome, why: str) -> None:
-        if sum(example.kind is outcome.kind for example in self.examples) < MOST_EXAMPLES:
+        others = [example.why for example in self.examples if example.kind is outcome.kind]
+        if len(others) < MOST_EXAMPLES and others.count(why) < MOST_ALIKE:
             self.examples.append(Example(outcome.position, outcome.kind, why))
 
     @property

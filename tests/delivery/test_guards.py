@@ -10,6 +10,7 @@ import pytest
 from airflow_reshape.delivery.guards import CLOCKS_MAY_DIFFER, GUARDS, Guards, stopped_by
 from airflow_reshape.delivery.ledger.claims import Claim
 from airflow_reshape.delivery.outcome import Kind
+from airflow_reshape.delivery.report import report
 from airflow_reshape.events.prepared import PreparedEvent
 from tests.delivery.leads import builder, lead, send
 from tests.delivery.servers import scripted
@@ -119,6 +120,17 @@ def test_what_a_guard_stops_is_not_sent() -> None:
     assert sent.tally.positions(Kind.SKIPPED) == [1, 2]
     assert sent.tally.failures == 1
     assert [(e.position, e.kind, e.why) for e in sent.tally.examples] == [(1, Kind.SKIPPED, "too_old")]
+
+
+def test_a_few_rows_of_each_reason_are_named() -> None:
+    old = [lead(n, occurred_at="2020-01-01") for n in range(1, 9)]
+    future = [lead(n, occurred_at="2098-01-01") for n in (9, 10)]
+    with scripted() as server:
+        sent = send(server.url, [*old, *future])
+    told = [(example.position, example.why) for example in sent.tally.examples]
+    assert told == [(1, "too_old"), (2, "too_old"), (9, "in_future"), (10, "in_future")]
+    lines = report(sent.tally, environment="dev", validate_only=False, seconds=1).splitlines()
+    assert lines[-1] == "  and 6 skipped rows more that count as failures"
 
 
 def test_validate_only_sends_nothing_and_shows_what_would_go() -> None:
