@@ -40,7 +40,6 @@ IMPORTS = {"IMPORT", "EMAIL_INBOX_IMPORT", "MIGRATION", "PROPERTY_DEFAULT_VALUE"
 MERGES = {"MERGE_CONTACTS", "MERGE_COMPANIES", "MERGE_OBJECTS", "MERGE_REVERT_OBJECTS"}
 # Whoever came so far is no lead any more: an exclusion would hit a customer.
 PAST_LEAD = {"opportunity", "customer", "evangelist"}
-DISQUALIFIED = {"UNQUALIFIED", "BAD_TIMING"}
 # What the status says by itself, where nobody gave a reason.
 STATUS_REASONS = {"BAD_TIMING": "no_timing"}
 
@@ -67,6 +66,7 @@ STAGES = {
     "(no lead any more)": None,
     "(no longer disqualified)": None,
 }
+DISQUALIFIED = {stage for stage, event in STAGES.items() if event == "lead_disqualified"}
 
 CURES = {
     401: ": the service key belongs into the connection's password, and its login stays empty",

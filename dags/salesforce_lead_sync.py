@@ -135,23 +135,39 @@ def entered_stages(salesforce: SalesforceHook, since: datetime, now: datetime, i
         found = stays(lead, history.get(key, []), now)
         for number, stay in enumerate(found):
             if stay.entered >= since:
-                # A lead that is no longer disqualified must not land in an exclusion audience.
                 since_then = [later.stage for later in found[number:]] + [lead["Status"]]
-                back = disqualifies(stay.stage) and not all(map(disqualifies, since_then))
                 merged_at, merged_id = inherited.get((key, stay.stage), (now, ""))
                 yield {
                     **{target: lead[name] for target, name in FIELDS.items()},
                     "lead_id": merged_id if stay.entered >= merged_at - A_MOMENT else ids.of(lead),
-                    "stage": "(no longer disqualified)" if back else stay.stage,
+                    "stage": counts_as(stay.stage, since_then),
                     "occurred_at": stay.entered,
                     "disqualification_stage": before,
                 }
             before = stay.stage
 
 
-def disqualifies(status: str | None) -> bool:
-    """Whether a lead in this status is disqualified."""
-    return STAGES.get(status or "") == "lead_disqualified"
+def counts_as(stage: str, since_then: list[str]) -> str:
+    """The status for ``stage_map``: a lead that is no longer disqualified must not land in an exclusion audience.
+
+    :param since_then: the statuses from this one on, up to the one that the lead is in.
+    """
+    if event_of(stage) != "lead_disqualified":
+        return stage
+    # One that STAGES lacks fails the task, which names it: nobody knows whether it means disqualified.
+    unknown = [later for later in since_then if _folded(later) not in map(_folded, STAGES)]
+    if unknown:
+        return unknown[0]
+    return stage if {*map(event_of, since_then)} == {"lead_disqualified"} else "(no longer disqualified)"
+
+
+def event_of(status: str) -> str | None:
+    """The event of a status, compared as ``stage_map`` does: without regard to case and blanks."""
+    return {_folded(name): event for name, event in STAGES.items()}.get(_folded(status))
+
+
+def _folded(status: str | None) -> str:
+    return " ".join((status or "").split()).casefold()
 
 
 def stays(lead: Record, changes: list[Record], now: datetime) -> list[Stay]:

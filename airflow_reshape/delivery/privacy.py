@@ -66,7 +66,7 @@ def words_told(used: Mapping[str, int], least_uses: int = LEAST_USES) -> dict[st
     and come again.
 
     :param used: the texts as they came, and how often.
-    :param least_uses: of a word. Default 3; 1 where it is known that they are words.
+    :param least_uses: of a word. Default 3.
     """
     if len(used) > MOST_WORDS:
         return {}

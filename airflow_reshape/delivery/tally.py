@@ -98,6 +98,7 @@ class Tally:
     examples: list[Example] = field(default_factory=list)
     payloads: list[Any] = field(default_factory=list)
     _found: dict[str, dict[str, int]] = field(default_factory=dict, repr=False)
+    _leads_in: dict[str, set[str | int]] = field(default_factory=dict, repr=False)
 
     def record(self, outcome: Outcome) -> None:
         """Count one outcome."""
@@ -127,17 +128,21 @@ class Tally:
             shown = OTHER_STAGES
         unsteered = outcome.why if outcome.why in ("unknown_stage", "stage_not_sent") else None
         _counter(stages, shown)[unsteered or name or "invalid"] += 1
+        if stages is self.other_stages and len(leads := self._leads_in.setdefault(shown, set())) < LEAST_USES:
+            lead = outcome.lead
+            leads.add(lead.lead_id if lead is not None and lead.lead_id else outcome.position)
 
     @property
     def stages(self) -> dict[str, Counter[str]]:
-        """What became of each stage. A wrongly mapped column may bring persons: stages that the configuration does not
-        name are told if most rows have one that it does, or if they come again and again."""
+        """What became of each stage. A wrongly mapped column may bring persons: a stage that the configuration does not
+        name is told if three leads were in it, or two where most rows have a stage that it does name."""
         known = sum(becomes.total() for becomes in self.known_stages.values())
-        used = {stage: becomes.total() for stage, becomes in self.other_stages.items()}
-        told = words_told(used, 1 if known >= sum(used.values()) else LEAST_USES)
+        others = sum(becomes.total() for becomes in self.other_stages.values())
+        in_use = {stage: len(leads) for stage, leads in self._leads_in.items()}
+        told = words_told(in_use, LEAST_USES - 1 if known >= others else LEAST_USES)
         untold = sum((becomes for stage, becomes in self.other_stages.items() if stage not in told), Counter())
-        others = {stage: self.other_stages[stage] for stage in told}
-        return {**self.known_stages, **others, **({UNTOLD_STAGES: untold} if untold else {})}
+        shown = {stage: self.other_stages[stage] for stage in told}
+        return {**self.known_stages, **shown, **({UNTOLD_STAGES: untold} if untold else {})}
 
     def _record_delivered(self, outcome: Outcome) -> None:
         lead = outcome.lead

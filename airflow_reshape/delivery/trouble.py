@@ -113,7 +113,7 @@ class Trouble:
         # Only a request that began after the last failure shows that the server worked.
         trial.blamed += may_be_its_fault and trial.begun is not None and self._latest_success > trial.begun
         trial.begun = self._begun
-        if not trial.blamed and request > self._latest_success:
+        if trial.blamed < self.failures_for_blame and request > self._latest_success:
             self._failing[position] = request
         if may_be_its_fault:
             trial.charged += not was_outage  # else it was a probe, for all

@@ -109,6 +109,17 @@ def test_another_event_of_the_lead_closes_nothing(sandbox: RunningSandbox, tmp_p
     assert {name for _, _, name in problems(tmp_path)} == {"lead_disqualified"}
 
 
+def test_the_same_event_of_another_stage_closes_nothing(sandbox: RunningSandbox, tmp_path: Path) -> None:
+    mql, sql = (row | {"stage": stage} for row, stage in zip(leads(0, 1) * 2, ("MQL", "SQL"), strict=True))
+    with pytest.raises(ReshapeFailedLeadsError):
+        send_as("first", 1, [mql | {"currency": "XXQ"}, sql], event="lead_qualified")
+    assert sandbox.summary()["distinct_taken"] == 1
+    assert problems(tmp_path) == [("invalid", "0", "lead_qualified")]
+
+    assert send_as("second", 1, [mql, sql], event="lead_qualified")["delivered"] == 1
+    assert problems(tmp_path) == []
+
+
 def test_what_was_delivered_before_its_columns_were_wrong_is_no_problem(
     sandbox: RunningSandbox, tmp_path: Path
 ) -> None:

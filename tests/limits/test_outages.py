@@ -145,11 +145,34 @@ def test_the_last_leads_wait_for_the_end_of_an_outage(status: int, last: int) ->
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("which", [{1}, {7}, {20, 21, 40}, {59}, {50, 57}, {3, 9, 27, 54}])
+@pytest.mark.parametrize("which", [{1}, {7}, {20, 40}, {59}, {50, 57}])
 def test_leads_that_the_server_chokes_on_are_rejected_where_it_takes_others(which: set[int], seed: int) -> None:
     run = simulate(choking(500, which), 3600, events=60, seed=seed)
     assert kinds(run) == {Kind.DELIVERED: 60 - len(which), Kind.REJECTED: len(which)}
     assert run.halt is None
+
+
+@pytest.mark.parametrize("which", [{20, 21, 40}, {3, 9, 27, 54}])
+def test_three_of_them_left_alone_may_be_an_outage(which: set[int]) -> None:
+    run = simulate(choking(500, which), 3600, events=60)
+    assert kinds(run) == {Kind.DELIVERED: 60 - len(which), Kind.UNSENT: len(which)}
+    run = simulate(choking(500, which), 3600, events=6000)
+    assert kinds(run) == {Kind.DELIVERED: 6000 - len(which), Kind.REJECTED: len(which)}
+
+
+class GoingDown:
+    """Answers nothing but 500 from some moment on."""
+
+    def refusal(self, now: float, in_work: int) -> Answer | None:
+        return Answer(500, "application/json") if now > 0.5 else None
+
+
+def test_leads_that_failed_as_the_server_went_down_are_not_rejected() -> None:
+    early = {str(n): (Answer(500, "application/json"), NEVER) for n in range(11, 21)}
+    run = simulate(Model([GoingDown()], latency=lambda in_work: 0.005, chokes_on=early), 3600, events=200)
+    assert kinds(run)[Kind.DELIVERED] == 190
+    assert kinds(run)[Kind.UNSENT] == 10
+    assert run.halt is not None
 
 
 def test_503_costs_no_lead_while_others_are_taken() -> None:

@@ -291,13 +291,14 @@ def test_a_reason_that_is_missing_is_told_and_sent_once_it_is_there(
 
 
 def test_unknown_stages_are_named(account: Account, sync: Sync) -> None:
-    qualified(account)
-    contact = account.create(ago(days=9), email="ana@example.com")
-    account.change(contact, ago(hours=8), lifecyclestage="nurture")
+    for number in range(2):
+        qualified(account)
+        contact = account.create(ago(days=9), email=f"ana{number}@example.com")
+        account.change(contact, ago(hours=8), lifecyclestage="nurture")
     with pytest.raises(ReshapeFailedLeadsError) as failed:
         sync()
     assert failed.value.summary is not None
-    assert failed.value.summary["stages"]["nurture"] == {"unknown_stage": 1}
+    assert failed.value.summary["stages"]["nurture"] == {"unknown_stage": 2}
 
 
 def test_rate_limits_are_waited_out(account: Account, sandbox: RunningSandbox, sync: Sync) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dags.salesforce_lead_sync import Record, in_order
+from dags.salesforce_lead_sync import Record, counts_as, in_order
 
 START = datetime(2026, 1, 31, 8, tzinfo=UTC)
 STATUSES = ["New", "Nurturing", "Qualified", "Unqualified"]
@@ -39,6 +40,25 @@ def test_changes_of_one_second_are_put_in_an_order_that_can_be(history: tuple[li
     assert sorted(map(id, ordered)) == sorted(map(id, changes))
     assert [one["CreatedDate"] for one in ordered] == [one["CreatedDate"] for one in changes]
     assert [first, *(one["NewValue"] for one in ordered)] == [*(one["OldValue"] for one in ordered), last]
+
+
+@pytest.mark.parametrize(
+    ("stage", "since_then", "told"),
+    [
+        ("Unqualified", ["Unqualified"], "Unqualified"),
+        ("Unqualified", ["Unqualified", "Closed - Not Converted"], "Unqualified"),
+        ("Unqualified", ["Unqualified", "New"], "(no longer disqualified)"),
+        # However it is spelt.
+        ("unqualified ", ["unqualified ", "New"], "(no longer disqualified)"),
+        ("Unqualified", ["Unqualified", "UNQUALIFIED"], "Unqualified"),
+        # Perhaps another word for disqualified.
+        ("Unqualified", ["Unqualified", "UNQ"], "UNQ"),
+        ("Qualified", ["Qualified", "UNQ"], "Qualified"),
+        ("Qualified", ["Qualified", "New"], "Qualified"),
+    ],
+)
+def test_who_is_no_longer_disqualified(stage: str, since_then: list[str], told: str) -> None:
+    assert counts_as(stage, since_then) == told
 
 
 def test_a_gap_in_the_history_stops_nothing() -> None:

@@ -136,7 +136,7 @@ def _open_problems(clock: ColumnElement[Any]) -> Select[Any]:
     """What was not delivered, and is not being sent right now."""
     ended = or_(senders.c.id.is_(None), senders.c.ended_at.is_not(None), senders.c.lease_until <= clock)
     later = events.alias("later")
-    # An invalid row is known by its content. The mended one is another: its event is delivered, or was before.
+    # An invalid row is known by its content, and the mended one is another: its event is delivered, or was before.
     mended = (
         select(later.c.key)
         .where(
@@ -144,7 +144,11 @@ def _open_problems(clock: ColumnElement[Any]) -> Select[Any]:
             later.c.event_name == events.c.event_name,
             later.c.destination == events.c.destination,
             or_(later.c.state == "delivered", later.c.state == "baseline"),
-            or_(later.c.claimed_at >= events.c.claimed_at, later.c.event_id == events.c.event_id),
+            # MQL and SQL are two events of one lead. Without an id, its next event of that name is taken for the mended.
+            or_(
+                later.c.event_id == events.c.event_id,
+                and_(events.c.event_id.is_(None), later.c.claimed_at >= events.c.claimed_at),
+            ),
         )
         .exists()
     )
