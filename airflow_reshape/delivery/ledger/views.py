@@ -144,7 +144,7 @@ def _open_problems(clock: ColumnElement[Any]) -> Select[Any]:
             later.c.event_name == events.c.event_name,
             later.c.destination == events.c.destination,
             or_(later.c.state == "delivered", later.c.state == "baseline"),
-            # MQL and SQL are two events of one lead. Without an id its next event of that name counts as the mended one.
+            # MQL and SQL are two events of a lead. Without an id its next event of that name counts as the mended one.
             or_(
                 later.c.event_id == events.c.event_id,
                 and_(events.c.event_id.is_(None), later.c.claimed_at >= events.c.claimed_at),
