@@ -26,7 +26,6 @@ def crm(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_pat
             monkeypatch.setenv("AIRFLOW_CONN_HUBSPOT", account.connection())
             yield hubspot_crm(account)
         return
-    pytest.importorskip("simple_salesforce", reason="apache-airflow-providers-salesforce is not installed")
     with running_salesforce(tmp_path) as salesforce:
         monkeypatch.setenv("AIRFLOW_CONN_SALESFORCE_DEFAULT", salesforce.connection())
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(salesforce.ca))

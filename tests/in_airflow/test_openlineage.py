@@ -20,7 +20,6 @@ from tests.conftest import ROOT
 from tests.databases import DatabaseServer, postgres_server
 from tests.in_airflow.crm import leads, shows_marker
 
-pytest.importorskip("airflow.providers.openlineage")
 # With include_full_task_info an older provider (2.18 was the last tried) ends in endless recursion and writes nothing.
 TELLS_WHOLE_TASKS = Version(importlib.metadata.version("apache-airflow-providers-openlineage")) >= Version("2.20")
 

@@ -93,7 +93,6 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Salesforce]:
 @pytest.fixture
 def salesforce(stand_in: Salesforce, monkeypatch: pytest.MonkeyPatch) -> Salesforce:
     """An empty org, connected as ``salesforce_default``."""
-    pytest.importorskip("simple_salesforce", reason="apache-airflow-providers-salesforce is not installed")
     stand_in.org, stand_in.page, stand_in.meanwhile = Org(), 2000, None
     stand_in.failures.clear()
     stand_in.asked.clear()
