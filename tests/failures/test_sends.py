@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import count, takewhile
 from pathlib import Path
@@ -287,6 +287,15 @@ def test_a_folder_that_cannot_be_written_stops_before_the_first_request(
     assert sandbox.summary()["requests"] == 99
 
 
+def replace_by_a_file(folder: Path) -> None:
+    """While somebody may be writing into it, or make it anew."""
+    for attempt in count():
+        folder.rename(folder.with_name(f"lost-{attempt}"))
+        with suppress(IsADirectoryError):
+            folder.write_text("a file now")
+            return
+
+
 def test_a_folder_lost_midway_ends_the_send_and_nothing_is_lost(
     sandbox: RunningSandbox, tmp_path: Path, path: str
 ) -> None:
@@ -295,8 +304,7 @@ def test_a_folder_lost_midway_ends_the_send_and_nothing_is_lost(
     def source() -> Iterator[dict[str, Any]]:
         yield from with_one_bad(300, 999)()
         yield from (lead(number) for number in takewhile(lambda _: not where.is_dir(), count(1000)))
-        shutil.rmtree(where)
-        where.write_text("a file now")
+        replace_by_a_file(where)
         yield from ({**lead(number), "currency": "EURO"} for number in range(300, 310))
         yield from (lead(number) for number in count(5000))  # until the send stops reading
 
