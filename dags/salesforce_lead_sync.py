@@ -154,7 +154,7 @@ def counts_as(stage: str, since_then: list[str]) -> str:
     """
     if event_of(stage) != "lead_disqualified":
         return stage
-    # One that STAGES lacks fails the task, which names it: nobody knows whether it means disqualified.
+    # One that STAGES lacks fails the task: nobody knows whether it means disqualified.
     unknown = [later for later in since_then if _folded(later) not in map(_folded, STAGES)]
     if unknown:
         return unknown[0]
