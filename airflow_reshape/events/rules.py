@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from pydantic_core import PydanticCustomError
+
 Generation = Literal["standard", "webhooks"]
 Environment = Literal["prod", "dev"]
 OnBadField = Literal["leave_out", "reject"]
@@ -32,6 +34,15 @@ class Rules:
     require_reason: bool = True
     allow_other_reasons: bool = False
     on_bad_field: OnBadField = "leave_out"
+
+
+def broken(code: str, rule: str) -> PydanticCustomError:
+    """The error for a broken rule.
+
+    :param code: short name of the rule, for machines.
+    :param rule: the rule in words; it is shown and counted, so it must not hold the value.
+    """
+    return PydanticCustomError(code, rule)
 
 
 LONGEST_NAME = 60

@@ -12,8 +12,20 @@ from uuid import UUID
 from pydantic import BaseModel
 
 MISSING: Final = None
-UNREADABLE: Final = object()
-"""Stands for a value that cannot be read. No field takes it, so the field's own check refuses it."""
+
+
+class _Unreadable:
+    """The type of :data:`UNREADABLE`, which is the same in every process."""
+
+    def __repr__(self) -> str:
+        return "UNREADABLE"
+
+    def __reduce__(self) -> str:
+        return "UNREADABLE"
+
+
+UNREADABLE: Final = _Unreadable()
+"""Stands for a value that cannot be read: by the database driver, or by us. No field takes it."""
 DEEPEST_NESTING = 32
 
 
@@ -32,7 +44,7 @@ def plain(value: object, depth: int = 0) -> Any:
     kind = type(value)
     if kind is str:
         return value if value and not value.isspace() else MISSING  # type: ignore[attr-defined]
-    if value is None or kind is int or kind is bool:
+    if value is None or kind is int or kind is bool or kind is _Unreadable:
         return value
     try:
         return _converted(value, depth)
