@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from airflow_reshape.delivery.guards import Guards, stopped_by
-from airflow_reshape.delivery.ledger.digests import Digests, key_of
+from airflow_reshape.delivery.ledger.digests import Digests, former_key_of, key_of
 from airflow_reshape.delivery.privacy import label
 from airflow_reshape.events.prepared import InvalidLead, Prepared, PreparedEvent, SkippedLead
 
@@ -70,7 +70,7 @@ class Comparison:
             leads = [(self.read + n, row, prepare(row)) for n, row in enumerate(chunk, 1)]
             self.read += len(chunk)
             keys = {number: key for number, row, lead in leads if (key := self._key(row, lead))}
-            states = self.states(set(keys.values()))
+            states = self._states(keys, leads)
             open_leads = [
                 (number, lead, states.get(keys.get(number, "")))
                 for number, row, lead in leads
@@ -89,6 +89,17 @@ class Comparison:
             return self.digests.of_invalid(self.destination, row, lead)
         return None if isinstance(lead, SkippedLead) else key_of(self.destination.partition(":")[0], lead)
 
+    def _states(self, keys: Mapping[int, str], leads: Sequence[tuple[int, object, Prepared]]) -> Mapping[str, str]:
+        """The states of leads by key, also of those that the ledger knows by a former spelling of their id."""
+        script_id = self.destination.partition(":")[0]
+        former = {
+            keys[number]: key
+            for number, _, lead in leads
+            if isinstance(lead, PreparedEvent) and (key := former_key_of(script_id, lead)) and number in keys
+        }
+        found = self.states({*keys.values(), *former.values()})
+        return {**{key: found[before] for key, before in former.items() if before in found}, **found}
+
     def _has_outcome(self, lead: Prepared, key: str | None, states: Mapping[str, str]) -> bool:
         """Whether there is nothing to look for; counted then."""
         if isinstance(lead, SkippedLead):
@@ -103,7 +114,8 @@ class Comparison:
 
     def _marks(self, lead: Prepared) -> set[str]:
         user = lead.event.user if isinstance(lead, PreparedEvent) else None
-        ids = (lead.lead_id, lead.id if isinstance(lead, PreparedEvent) else None, user.id if user else None)
+        own = (lead.id, *lead.former_ids) if isinstance(lead, PreparedEvent) else ()
+        ids = (lead.lead_id, user.id if user else None, *own)
         script_id = self.destination.partition(":")[0]
         return {self.digests.of_forgotten(script_id, each) for each in ids if each}
 

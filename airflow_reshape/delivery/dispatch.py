@@ -25,7 +25,6 @@ from airflow_reshape.delivery.stopping import Stopping
 from airflow_reshape.delivery.transport import Transport, TransportFailure
 from airflow_reshape.delivery.trouble import Next, Trouble
 from airflow_reshape.delivery.verdict import FOR_ALL, Action, judge, judge_failure
-from airflow_reshape.events.wire import to_bytes
 
 OUTAGE_IS_TOLD_AFTER = 5.0
 """Seconds; also, whatever was known of the server's limits is forgotten by then."""
@@ -225,7 +224,7 @@ class Dispatch:
         end: End | None = None
         pause = 0.0
         try:
-            answer = await self._transport.post(to_bytes(pending.event.body))
+            answer = await self._transport.post(pending.payload)
             verdict = judge(answer)
             if answer.status in FOR_ALL:
                 end = End.REFUSED

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 
+from airflow_reshape.delivery.repeats import Repeat
+from airflow_reshape.events.cleaning import clean_code
 from airflow_reshape.events.prepared import PreparedEvent
 
 DEFAULT_MAX_AGE = timedelta(hours=72)
@@ -22,6 +24,7 @@ class Guards:
     :param max_age_is_chosen: the user set it: too old leads are then expected, and no failure.
     :param require_consent: names of the consents that a lead must have given.
     :param require_identifier: an event needs one of user.id, user.email, user.phone.
+    :param allow_fan_out: rows that repeat an event id with other data are no failures.
     :param exclude_emails: addresses or patterns (``*@example.com``) of people not to send, such as testers.
     :param validate_only: nothing is sent.
     :param baseline: nothing is sent, and whatever a later run might let pass is remembered.
@@ -32,14 +35,17 @@ class Guards:
     require_consent: Sequence[str] = ()
     require_identifier: bool = False
     exclude_emails: Sequence[str] = ()
+    allow_fan_out: bool = False
     validate_only: bool = False
     baseline: bool = False
 
     @property
     def failing(self) -> frozenset[str]:
         """Reasons for skipping that count as failures: nobody chose to lose these leads."""
+        chosen = {"too_old": self.max_age_is_chosen, Repeat.FAN_OUT.value: self.allow_fan_out}
         return frozenset(
-            {"unknown_stage", "in_future", "rejected_in_this_run"} | (set() if self.max_age_is_chosen else {"too_old"})
+            {"unknown_stage", "in_future", "rejected_in_this_run", "unreadable_consent"}
+            | {why for why, is_chosen in chosen.items() if not is_chosen}
         )
 
 
@@ -52,8 +58,12 @@ def _in_future(event: PreparedEvent, guards: Guards, now: datetime) -> bool:
 
 
 def _no_consent(event: PreparedEvent, guards: Guards, now: datetime) -> bool:
-    consent = event.event.consent
-    return any(consent is None or not getattr(consent, name) for name in guards.require_consent)
+    consent, unread = event.event.consent, event.answers.unread
+    return any(name not in unread and not (consent and getattr(consent, name)) for name in guards.require_consent)
+
+
+def _unreadable_consent(event: PreparedEvent, guards: Guards, now: datetime) -> bool:
+    return any(name in event.answers.unread for name in guards.require_consent)
 
 
 def _no_identifier(event: PreparedEvent, guards: Guards, now: datetime) -> bool:
@@ -66,7 +76,7 @@ def _excluded(event: PreparedEvent, guards: Guards, now: datetime) -> bool:
         return False
     emails = event.event.user.email
     return any(
-        fnmatchcase(email, pattern.strip().lower())
+        fnmatchcase(email, clean_code(pattern).lower())
         for email in ([emails] if isinstance(emails, str) else emails)
         for pattern in guards.exclude_emails
     )
@@ -76,20 +86,22 @@ def _validate_only(event: PreparedEvent, guards: Guards, now: datetime) -> bool:
     return guards.validate_only
 
 
+VALIDATE_ONLY = "validate_only"
 GUARDS: dict[str, Callable[[PreparedEvent, Guards, datetime], bool]] = {
     "too_old": _too_old,
     "in_future": _in_future,
     "no_consent": _no_consent,
+    "unreadable_consent": _unreadable_consent,
     "excluded": _excluded,
     "no_identifier": _no_identifier,
-    "validate_only": _validate_only,
+    VALIDATE_ONLY: _validate_only,
 }
 """In this order; the first that holds gives the reason."""
 
 
 OF_A_BASELINE = ("in_future",)
 """Guards that hold in a baseline: a wrong time zone is a mistake there, too."""
-OF_THE_CONTENT = ("no_consent", "excluded", "no_identifier")
+OF_THE_CONTENT = ("no_consent", "unreadable_consent", "excluded", "no_identifier")
 """Guards that look at the lead only, not at the time."""
 
 

@@ -18,6 +18,7 @@ class Stop(Enum):
     CLAIMED_ELSEWHERE = "claimed_elsewhere"
     FAILURES_NOT_KEPT = "failures_not_kept"
     TOO_MANY_EVENTS = "too_many_events"
+    CONSENT_UNREADABLE = "consent_unreadable"
     ERROR = "error"
     """A bug; :meth:`~airflow_reshape.delivery.sender.Sender.send` raises it."""
 

@@ -9,17 +9,20 @@ from datetime import datetime
 
 from airflow_reshape.delivery.checkpoint.checkpoint import SETTLED_BEFORE
 from airflow_reshape.delivery.checkpoint.resume import Before, KnownRow
+from airflow_reshape.delivery.consent import FirstAnswers
 from airflow_reshape.delivery.dispatch import Dispatch
-from airflow_reshape.delivery.guards import Guards, stopped_by
+from airflow_reshape.delivery.guards import VALIDATE_ONLY, Guards, stopped_by
 from airflow_reshape.delivery.halt import Halt, Stop
 from airflow_reshape.delivery.inbox import Inbox
 from airflow_reshape.delivery.ledger.claims import TAKEN, Claim
 from airflow_reshape.delivery.outcome import Kind, Outcome
 from airflow_reshape.delivery.pending import Pending
 from airflow_reshape.delivery.records import Records
+from airflow_reshape.delivery.repeats import EventIds
 from airflow_reshape.delivery.stopping import Stopping
 from airflow_reshape.delivery.tally import Tally
 from airflow_reshape.events.prepared import InvalidLead, Prepared, PreparedEvent, SkippedLead
+from airflow_reshape.events.wire import to_bytes
 
 ROWS_WITHOUT_PAUSE = 5
 SECONDS_BETWEEN_LOOKS = 0.5
@@ -39,6 +42,7 @@ class Intake:
     :param patience: seconds that events wait for another send that has claimed them.
     :param max_events: most events to send, or None.
     :param holds: nothing is sent before it is known that there are not more.
+    :param event_ids: finds rows that repeat an event id. Default: nothing does.
     """
 
     def __init__(
@@ -54,8 +58,11 @@ class Intake:
         patience: float,
         max_events: int | None,
         holds: bool,
+        event_ids: EventIds | None,
     ) -> None:
         self._prepare = prepare
+        self._event_ids = event_ids
+        self._consent = FirstAnswers()
         self._guards = guards
         self._tally = tally
         self._records = records
@@ -127,6 +134,11 @@ class Intake:
             pending = await self._take(self._position, row)
             if pending is not None:
                 ready.append(pending)
+        if (why := self._consent.end_of_batch()) is not None:
+            self._stopping.stop(Halt(Stop.CONSENT_UNREADABLE, why))
+            for pending in ready:
+                self._record(pending.unsent(self._stopping.why))
+            return []
         return ready
 
     async def _take(self, position: int, row: object) -> Pending | None:
@@ -135,6 +147,7 @@ class Intake:
         if known is not None:
             self._records.take_known(known)
             if known.before is not Before.FAILED:
+                self._remember_id(known.lead)
                 self._record(_known(position, known))
                 return None
             row = known.row
@@ -142,7 +155,14 @@ class Intake:
             lead = self._prepare(row)
             if known is None:
                 self._records.take(row, lead)
-            why = stopped_by(lead, self._guards, self._now()) if isinstance(lead, PreparedEvent) else None
+            payload = b""
+            why: str | None = None
+            if isinstance(lead, PreparedEvent):
+                self._consent.take(lead.answers)
+                why = stopped_by(lead, self._guards, self._now())
+                if why in (None, VALIDATE_ONLY):
+                    payload = to_bytes(lead.body)
+                    why = self._repeat(lead, payload) or why
         except BaseException as error:  # noqa: BLE001  # the other leads are settled first
             self._stopping.found_bug(error, f"preparing lead no. {position}")
             self._record(Outcome(Kind.UNSENT, position, None, self._stopping.why, row=row))
@@ -154,8 +174,21 @@ class Intake:
         elif why:
             self._record(Outcome(Kind.SKIPPED, position, lead, why, row=row))
         else:
-            return Pending(position, lead, row)
+            return Pending(position, lead, row, payload)
         return None
+
+    def _repeat(self, lead: PreparedEvent, payload: bytes) -> str | None:
+        """How an event repeats one of an earlier row."""
+        if self._event_ids is None:
+            return None
+        repeat = self._event_ids.look(lead, payload)
+        self._tally.ids_not_compared = self._event_ids.not_compared
+        return repeat.value if repeat else None
+
+    def _remember_id(self, lead: Prepared) -> None:
+        """An earlier try dealt with a row: later ones may repeat its event id."""
+        if isinstance(lead, PreparedEvent) and stopped_by(lead, self._guards, self._now()) in (None, VALIDATE_ONLY):
+            self._repeat(lead, to_bytes(lead.body))
 
     async def _take_invalid(self, position: int, row: object, lead: InvalidLead) -> None:
         """An invalid lead is a failure once; the same row is known in later runs."""
@@ -270,5 +303,5 @@ def _unprepared(position: int, lead: InvalidLead | SkippedLead, row: object) -> 
 
 
 def _known(position: int, known: KnownRow) -> Outcome:
-    skipped = SkippedLead(SETTLED_BEFORE, None, known.name)
+    skipped = SkippedLead(SETTLED_BEFORE, None, known.lead.name)
     return Outcome(Kind.SKIPPED, position, skipped, SETTLED_BEFORE, row=known.row)

@@ -31,6 +31,7 @@ class Pending:
 
     :param position: number of the lead in its source, from 1.
     :param row: what the lead was made of.
+    :param payload: what is sent: the event's body as JSON.
     :param in_doubt: a request went out and its answer is not known.
     :param owned: the ledger gave it to this send.
     """
@@ -38,6 +39,7 @@ class Pending:
     position: int
     event: PreparedEvent
     row: object
+    payload: bytes = field(repr=False)
     trial: Trial = field(default_factory=Trial)
     in_doubt: bool = False
     owned: bool = False

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from airflow_reshape.delivery.outcome import Kind
 from airflow_reshape.delivery.privacy import words_told
+from airflow_reshape.delivery.repeats import MOST_REMEMBERED
 from airflow_reshape.delivery.tally import UNTOLD_STAGES, Tally
 
 WHAT_BECOMES = {
@@ -19,6 +20,10 @@ CURES = {
     "too_old": "older than max_age: narrow the query, or set max_age",
     "in_future": "occurred_at lies in the future: check the time zone",
     "no_consent": "consent not given",
+    "unreadable_consent": "consent neither yes nor no: give its words in consent_map",
+    "repeated": "repeats an event id of this source",
+    "repeated_later": "repeats an event id of this source, with other data of another time",
+    "fan_out": "repeats an event id of this source with other data: a JOIN multiplies rows? (allow_fan_out)",
     "excluded": "excluded e-mail",
     "no_identifier": "no id, e-mail or phone",
     "validate_only": "validate_only",
@@ -59,12 +64,13 @@ def _lines(tally: Tally, environment: str, validate_only: bool, seconds: float) 
     yield from _counts("sent without (bad value left out)", tally.left_out_by)
     if tally.undated:
         yield f"  without occurred_at, so their age is not known: {tally.undated:,}"
-    yield from _counts("cleaned (private or personal part taken out)", tally.cleaned)
+    yield from _counts("cleaned (a part taken out)", tally.cleaned_by)
     yield from _counts("doubtful (of a possible length, but in no numbering plan; sent all the same)", tally.doubtful)
     yield from _counts("filled from defaults", tally.defaulted)
     yield from _counts("disqualified", tally.disqualified_by)
     for name, sums in sorted(tally.value_by.items()):
         yield from _counts(f"value of {name}", {currency: f"{sums[currency]:,.2f}" for currency in sorted(sums)})
+    yield from warnings(tally)
     yield from _skipped(tally)
     yield from _counts("invalid", tally.invalid_by)
     yield from _reasons(tally)
@@ -85,6 +91,21 @@ def _lines(tally: Tally, environment: str, validate_only: bool, seconds: float) 
         yield f"  and {more:,} skipped rows more that count as failures"
     for number, payload in enumerate(tally.payloads, 1):
         yield f"  payload {number}, masked: {json.dumps(payload, ensure_ascii=False)}"
+
+
+def warnings(tally: Tally) -> Iterator[str]:
+    """What is wrong with the source as a whole, line by line."""
+    for path, count in tally.unread_consents.most_common():
+        yield f"  {count:,} answers of {path} are neither yes nor no, and not taken for a yes"
+    repeated = tally.repeated
+    if repeated["rows"]:
+        yield (
+            f"  {repeated['rows']:,} rows repeat an event id of this source, "
+            f"{repeated['with_other_data']:,} of them with other data"
+        )
+    if repeated["not_compared"]:
+        most = f"{MOST_REMEMBERED:,} event ids are remembered"
+        yield f"  {repeated['not_compared']:,} rows not compared with others, for {most}"
 
 
 def _days(tally: Tally, verb: str) -> Iterator[str]:

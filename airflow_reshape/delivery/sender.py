@@ -29,6 +29,7 @@ from airflow_reshape.delivery.limits.window import FIRST, Window
 from airflow_reshape.delivery.outcome import Kind, Outcome
 from airflow_reshape.delivery.pace import Pace
 from airflow_reshape.delivery.records import FailuresUnwritableError, Records
+from airflow_reshape.delivery.repeats import EventIds
 from airflow_reshape.delivery.retry import RetryPolicy
 from airflow_reshape.delivery.source import closing_error, left_of, waited
 from airflow_reshape.delivery.stopping import Stopping
@@ -106,6 +107,7 @@ class Sender:
         patience: float = SECONDS_TO_WAIT_FOR_OTHERS,
         max_events: int | None = None,
         holds: bool = True,
+        event_ids: EventIds | None = None,
         pulse: Callable[[], None] = lambda: None,
     ) -> None:
         if concurrency < 1:
@@ -137,6 +139,7 @@ class Sender:
             patience=patience,
             max_events=max_events,
             holds=holds,
+            event_ids=event_ids,
         )
         self._dispatch: Dispatch | None = None
         self._stop_asked = False

@@ -11,6 +11,7 @@ from typing import Any
 from airflow_reshape.delivery.identifiers import identifiers
 from airflow_reshape.delivery.outcome import Kind, Outcome
 from airflow_reshape.delivery.privacy import LEAST_USES, event_label, label, masked, words_told
+from airflow_reshape.delivery.repeats import WITH_OTHER_DATA, Repeat
 from airflow_reshape.events.prepared import InvalidLead, PreparedEvent
 from airflow_reshape.events.reasons import REASONS
 
@@ -95,6 +96,11 @@ class Tally:
     in_doubt: int = 0
     sent_again: int = 0
     undated: int = 0
+    unread_consents: Counter[str] = field(default_factory=Counter)
+    """Answers that are neither yes nor no, of all leads."""
+    cleaned_by: Counter[str] = field(default_factory=Counter)
+    ids_not_compared: int = 0
+    """Rows that came after more event ids than are remembered."""
     examples: list[Example] = field(default_factory=list)
     payloads: list[Any] = field(default_factory=list)
     _found: dict[str, dict[str, int]] = field(default_factory=dict, repr=False)
@@ -109,6 +115,8 @@ class Tally:
         name = lead.name if lead is not None else None
         shown = self._shown_event(name)
         _counter(self.by_event, shown)[outcome.kind.value] += 1
+        if isinstance(lead, PreparedEvent) and lead.answers.unread:
+            self.unread_consents.update(f"consent.{purpose}" for purpose in lead.answers.unread)
         if lead is not None:
             self._record_stage(lead.stage, outcome, shown if name else None)
         getattr(self, f"_record_{outcome.kind.value}")(outcome)
@@ -172,8 +180,9 @@ class Tally:
         ):
             for left_out in {label(problem.field) for problem in problems}:
                 _count(counter, left_out)
-        for told in {f"{label(problem.field)}: {problem.rule}" for problem in lead.left_out}:
-            _count(self.left_out_by, told)
+        for counter, problems in ((self.left_out_by, lead.left_out), (self.cleaned_by, lead.cleaned)):
+            for told in {f"{label(problem.field)}: {problem.rule}" for problem in problems}:
+                _count(counter, told)
 
     @property
     def fields_found(self) -> dict[str, int]:
@@ -246,6 +255,15 @@ class Tally:
         """Leads that failed in an earlier run and did not change: no failures of this one."""
         return sum(self.skipped_by[why] for why in STILL_FAILING)
 
+    @property
+    def repeated(self) -> dict[str, int]:
+        """Rows that repeat an event id of this source, how many of them with other data, and rows not compared."""
+        return {
+            "rows": sum(self.skipped_by[how] for how in Repeat),
+            "with_other_data": sum(self.skipped_by[how] for how in WITH_OTHER_DATA),
+            "not_compared": self.ids_not_compared,
+        }
+
     def check_balance(self) -> None:
         """Check that every lead read has exactly one outcome.
 
@@ -279,10 +297,13 @@ class Tally:
             "sent_without": dict(self.sent_without.most_common()),
             "left_out_by": dict(self.left_out_by.most_common()),
             "cleaned": dict(self.cleaned.most_common()),
+            "cleaned_by": dict(self.cleaned_by.most_common()),
             "doubtful": dict(self.doubtful.most_common()),
             "defaulted": dict(self.defaulted.most_common()),
             "fields_found": dict(sorted(self.fields_found.items())),
             "stages": {stage: dict(becomes) for stage, becomes in sorted(self.stages.items())},
+            "unreadable_consent": dict(self.unread_consents.most_common()),
+            "repeated": self.repeated,
             "requests": self.requests,
             "in_doubt": self.in_doubt,
             "sent_again": self.sent_again,

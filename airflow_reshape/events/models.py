@@ -23,18 +23,37 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from airflow_reshape.events import formats
+from airflow_reshape.events import web
+from airflow_reshape.events.contacts import contacts, email, split_emails
+from airflow_reshape.events.countries import country_in, region_of
+from airflow_reshape.events.formats import currency, flag
+from airflow_reshape.events.json_values import json_object, objects, properties, property_value
+from airflow_reshape.events.numbers import number, positive
+from airflow_reshape.events.phones import phone, split_phones
 from airflow_reshape.events.reasons import REASONS
-from airflow_reshape.events.rules import Environment, Problem, Reading, Rules
+from airflow_reshape.events.rules import Environment, Problem, Reading, Rules, broken
+from airflow_reshape.events.text import code, identifier, proper_name, text
+from airflow_reshape.events.times import epoch_ms
 
-Text = Annotated[str, PlainValidator(formats.text, json_schema_input_type=str)]
-Number = Annotated[int | float, PlainValidator(formats.number, json_schema_input_type=float)]
-Flag = Annotated[bool, PlainValidator(formats.flag, json_schema_input_type=bool)]
-Currency = Annotated[str, PlainValidator(formats.currency, json_schema_input_type=str)]
-PropertyValue = Annotated[Any, PlainValidator(formats.property_value)]
-Properties = Annotated[dict[str, PropertyValue], BeforeValidator(formats.properties)]
-Cookies = Annotated[dict[str, Text], BeforeValidator(formats.cookies)]
-ShopObjects = Annotated[list[dict[str, Any]], PlainValidator(formats.objects)]
+
+def _optional(read: Callable[[Any], Any]) -> PlainValidator:
+    """Reads a field that may be empty: None, or ``False`` as Odoo writes it."""
+    return PlainValidator(lambda value: None if value is None or value is False else read(value))
+
+
+Text = Annotated[str | None, _optional(text)]
+Code = Annotated[str | None, _optional(code)]
+Name = Annotated[str | None, _optional(proper_name)]
+OptionalId = Annotated[str | None, _optional(identifier)]
+Id = Annotated[str, PlainValidator(identifier, json_schema_input_type=str)]
+Number = Annotated[int | float, PlainValidator(number, json_schema_input_type=float)]
+Positive = Annotated[int | float, PlainValidator(positive, json_schema_input_type=float)]
+Flag = Annotated[bool, PlainValidator(flag, json_schema_input_type=bool)]
+Currency = Annotated[str, PlainValidator(currency, json_schema_input_type=str)]
+PropertyValue = Annotated[Any, PlainValidator(property_value)]
+Properties = Annotated[dict[str, PropertyValue], BeforeValidator(properties)]
+Cookies = Annotated[dict[str, Annotated[str, PlainValidator(code)]], BeforeValidator(web.cookies)]
+ShopObjects = Annotated[list[dict[str, Any]], PlainValidator(objects)]
 
 _STRICT = Rules()
 
@@ -70,20 +89,20 @@ class Context(Part):
     """
 
     environment: Environment | None = None
-    data_source: Text | None = None
-    user_agent: Text | None = None
+    data_source: Code = None
+    user_agent: Text = None
     override_ip: str | None = None
     url: str | None = None
     landing_url: str | None = None
     referrer_url: str | None = None
-    page_type: Text | None = None
+    page_type: Code = None
 
     OLDER_NAMES: ClassVar = {"overide_ip": "override_ip", "referring_url": "referrer_url"}
 
     @model_validator(mode="before")
     @classmethod
     def _older_names(cls, given: Any) -> Any:
-        given = formats.json_object(given)
+        given = json_object(given)
         if not isinstance(given, Mapping) or not cls.OLDER_NAMES.keys() & given.keys():
             return given
         renamed = {name: value for name, value in given.items() if name not in cls.OLDER_NAMES}
@@ -95,22 +114,24 @@ class Context(Part):
     @field_validator("environment", mode="before")
     @classmethod
     def _environment(cls, value: Any) -> Any:
-        return formats.text(value).lower() if isinstance(value, (str, bytes)) else value
+        return code(value).lower() if isinstance(value, (str, bytes)) else value
 
     @field_validator("override_ip", mode="plain")
     @classmethod
     def _ip(cls, value: Any, info: ValidationInfo) -> str | None:
-        public = formats.address(value) if value is not None else None
-        if value is not None and public is None and (reading := _reading(info)):
+        if value is None or value is False:
+            return None
+        public = web.address(value)
+        if public is None and (reading := _reading(info)):
             reading.cleaned.append(Problem("context.override_ip", "private address dropped"))
         return public
 
     @field_validator("url", "landing_url", "referrer_url", mode="plain")
     @classmethod
     def _url(cls, value: Any, info: ValidationInfo) -> str | None:
-        if value is None:
+        if value is None or value is False:
             return None
-        clean = formats.url(value)
+        clean = web.url(value)
         if clean.cleaned and (reading := _reading(info)):
             reading.cleaned.append(Problem(f"context.{info.field_name}", "personal parts taken out"))
         return clean.url
@@ -120,39 +141,28 @@ Contact = str | list[str]
 
 
 def _contact(
-    value: Any, info: ValidationInfo, one_plain: bool, field: str, plain: Callable[[Any], str]
+    value: Any,
+    info: ValidationInfo,
+    one_plain: bool,
+    field: str,
+    read: Callable[[object], str],
+    split: Callable[[str], list[str]],
 ) -> Contact | None:
     """One contact or several. The pages differ: lead_qualified takes lists and hashes, lead_disqualified neither."""
+    if value is None or value is False:
+        return None
     reading = _reading(info)
     one_plain = one_plain or (reading is not None and reading.one_plain_contact)
-    if value is None:
-        return None
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        value = formats.json_object(value)  # an array column of a database without arrays
-    several = isinstance(value, (list, tuple, set, frozenset))
-    read: list[str] = []
-    problems = []
-    for item in value if several else (value,):
-        try:
-            item = formats.decoded(item) if isinstance(item, bytes) else item
-            hashed = isinstance(item, str) and formats.SHA256.fullmatch(item.strip())
-            if hashed and one_plain:
-                raise formats.broken("contact_hashed", "must be plain text, not a hash")
-            contact = item.strip().lower() if hashed else plain(item)
-        except PydanticCustomError as error:
-            problems.append(error)
-        else:
-            if contact not in read:
-                read.append(contact)
-    if problems and (not read or reading is None or reading.rules.on_bad_field == "reject"):
-        raise problems[0]
-    if one_plain and len(read) > 1:
-        raise formats.broken("contact_many", "must be a single value, not several")
+    found = contacts(value, read, split, takes_hashes=not one_plain)
+    if found.errors and (not found.read or reading is None or reading.rules.on_bad_field == "reject"):
+        raise found.errors[0]
     if reading:
-        reading.left_out.extend(Problem(field, error.message()) for error in problems)
-    if not read:
+        reading.left_out.extend(Problem(field, error.message()) for error in found.errors)
+        if one_plain and len(found.read) > 1:
+            reading.cleaned.append(Problem(field, "only the primary or first of several sent: this event takes one"))
+    if not found.read:
         return None
-    return read if several and not one_plain else read[0]
+    return found.read if found.is_list and not one_plain else found.read[0]
 
 
 class User(Part):
@@ -161,7 +171,7 @@ class User(Part):
     :param email: one e-mail address, or several, in plain text or as SHA-256.
     :param phone: one phone number, or several, in E.164 or as SHA-256. National formats are read with the
         country of the user, else with the default region of the send.
-    :param country: name or ISO code.
+    :param country: name or ISO code, also as ``[id, name]`` or ``{"code": …}``.
     :param created_at: first seen; time in any form, written as milliseconds since the epoch.
     :param properties: free map.
     :param new_customer: only in the code samples of the lead_qualified page.
@@ -169,16 +179,16 @@ class User(Part):
 
     ONE_PLAIN_CONTACT: ClassVar[bool] = False
 
-    id: Text | None = None
-    country: Text | None = None  # before phone, which reads it
+    id: OptionalId = None
+    country: str | None = None  # before phone, which reads it
     email: Contact | None = None
     phone: Contact | None = None
-    first_name: Text | None = None
-    last_name: Text | None = None
-    region: Text | None = None
-    city: Text | None = None
-    street: Text | None = None
-    postal_code: Text | None = None
+    first_name: Name = None
+    last_name: Name = None
+    region: Name = None
+    city: Name = None
+    street: Name = None
+    postal_code: Name = None
     orders_total_number: Number | None = None
     orders_canceled_number: Number | None = None
     orders_total_value: Number | None = None
@@ -191,33 +201,53 @@ class User(Part):
     @model_validator(mode="before")
     @classmethod
     def _given_as_json_text(cls, given: Any) -> Any:
-        return formats.json_object(given)
+        return json_object(given)
+
+    @field_validator("country", mode="plain")
+    @classmethod
+    def _country(cls, value: Any, info: ValidationInfo) -> str | None:
+        reading = _reading(info)
+        try:
+            country = country_in(value) if value is not None else None
+        except PydanticCustomError as error:
+            if reading is None or reading.rules.on_bad_field == "reject":
+                raise
+            # Not left out as other fields are: what is read next must know that a country was given.
+            reading.left_out.append(Problem("user.country", error.message()))
+            reading.country_is_unknown = True
+            return None
+        if reading and country is None and value is not None and value is not False:
+            reading.cleaned.append(Problem("user.country", "a placeholder, taken for no country"))
+        return country
 
     @field_validator("email", mode="plain")
     @classmethod
     def _email(cls, value: Any, info: ValidationInfo) -> Contact | None:
-        return _contact(value, info, cls.ONE_PLAIN_CONTACT, "user.email", formats.email)
+        return _contact(value, info, cls.ONE_PLAIN_CONTACT, "user.email", email, split_emails)
 
     @field_validator("phone", mode="plain")
     @classmethod
     def _phone(cls, value: Any, info: ValidationInfo) -> Contact | None:
+        reading = _reading(info)
         country = info.data.get("country")
         # A country that is given and not known must not make a number of another country.
-        region = formats.region_of(country) if country else _rules(info).default_region
-        reading = _reading(info)
+        unknown = reading is not None and reading.country_is_unknown
+        region = region_of(country) if country else None if unknown else _rules(info).default_region
 
-        def e164(item: Any) -> str:
-            phone = formats.phone(item, region)
-            if not phone.valid and reading:
+        def e164(item: object) -> str:
+            read = phone(item, region)
+            if reading and not read.valid:
                 reading.doubtful.append(Problem("user.phone", "possible, but not in the numbering plan"))
-            return phone.e164
+            if reading and read.cut:
+                reading.cleaned.append(Problem("user.phone", "a label or an extension taken off"))
+            return read.e164
 
-        return _contact(value, info, cls.ONE_PLAIN_CONTACT, "user.phone", e164)
+        return _contact(value, info, cls.ONE_PLAIN_CONTACT, "user.phone", e164, split_phones)
 
     @field_validator("created_at", mode="plain")
     @classmethod
     def _created_at(cls, value: Any, info: ValidationInfo) -> int | None:
-        return None if value is None else formats.epoch_ms(value, _rules(info).timezone)
+        return None if value is None or value is False else epoch_ms(value, _rules(info).timezone)
 
 
 class PlainContactUser(User):
@@ -233,7 +263,7 @@ class PlainContactUser(User):
     @model_validator(mode="after")
     def _identified(self) -> Self:
         if not (self.id or self.email or self.phone):
-            raise formats.broken("user_identified", "needs at least one of id, email, phone")
+            raise broken("user_identified", "needs at least one of id, email, phone")
         return self
 
 
@@ -243,12 +273,12 @@ class Consent(Part):
     analytics: Flag
     personalization: Flag
     marketing: Flag
-    id: Text | None = None
+    id: OptionalId = None
 
     @model_validator(mode="before")
     @classmethod
     def _given_as_json_text(cls, given: Any) -> Any:
-        return formats.json_object(given)
+        return json_object(given)
 
 
 class EventDetails(Part):
@@ -259,11 +289,11 @@ class EventDetails(Part):
     :param id: key of deduplication, together with the name.
     """
 
-    name: Text
+    name: Annotated[str, PlainValidator(code, json_schema_input_type=str)]
     value: Number | None = None
     currency: Currency | None = None
-    exchange_rate: Number | None = None
-    id: Text | None = None
+    exchange_rate: Positive | None = None
+    id: OptionalId = None
     properties: Properties | None = None
 
 
@@ -291,7 +321,7 @@ class LeadQualifiedDetails(EventDetails):
 
     name: Literal["lead_qualified"] = "lead_qualified"
     currency: Currency
-    id: Text
+    id: Id
 
 
 class LeadQualified(BaseEvent):
@@ -313,27 +343,27 @@ class DisqualificationProperties(Part):
     __pydantic_extra__: dict[str, PropertyValue]
 
     disqualification_reason: str | None = Field(default=None, validate_default=True)
-    disqualification_detail: Text | None = None
-    disqualification_stage: Text | None = None
+    disqualification_detail: Text = None
+    disqualification_stage: Text = None
 
     @model_validator(mode="before")
     @classmethod
     def _given_as_json_text(cls, given: Any) -> Any:
-        return formats.properties(given)
+        return properties(given)
 
     @field_validator("disqualification_reason", mode="plain")
     @classmethod
     def _reason(cls, value: Any, info: ValidationInfo) -> str | None:
         rules = _rules(info)
-        if value is None:
+        if value is None or value is False:
             if rules.require_reason:
-                raise formats.broken("reason_missing", "is required: without it the event is useless")
+                raise broken("reason_missing", "is required: without it the event is useless")
             return None
-        reason = formats.text(value)
+        reason = code(value)
         if reason.lower() in REASONS:
             return reason.lower()
         if not rules.allow_other_reasons:
-            raise formats.broken(
+            raise broken(
                 "reason",
                 "must be a reason of the vocabulary: add it to reason_map or set allow_other_reasons",
             )
@@ -346,7 +376,7 @@ class LeadDisqualifiedDetails(Part):
     name: Literal["lead_disqualified"] = "lead_disqualified"
     value: Number
     currency: Currency
-    id: Text
+    id: Id
     properties: DisqualificationProperties = Field(default_factory=dict, validate_default=True)
 
 
@@ -366,7 +396,7 @@ class LeadCreatedDetails(EventDetails):
     """The id is the lead's (knowledge base, /events/forms/lead_created)."""
 
     name: Literal["lead_created"] = "lead_created"
-    id: Text
+    id: Id
 
 
 class LeadCreated(BaseEvent):
@@ -381,7 +411,7 @@ class LeadClosedDetails(EventDetails):
     name: Literal["lead_closed"] = "lead_closed"
     value: Number
     currency: Currency
-    id: Text
+    id: Id
 
 
 class LeadClosed(BaseEvent):

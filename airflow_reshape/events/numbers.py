@@ -6,6 +6,7 @@ import math
 import re
 from decimal import Decimal, InvalidOperation
 
+from airflow_reshape.events.cleaning import clean_code
 from airflow_reshape.events.rules import broken
 
 LARGEST_INTEGER = 2**53  # JSON numbers beyond it change on the way (IEEE 754 doubles)
@@ -19,7 +20,7 @@ def number(value: object) -> int | float:
     if isinstance(value, bytes):
         value = value.decode("ascii", "replace")
     if isinstance(value, str):
-        value = _of_text(value.strip())
+        value = _of_text(clean_code(value))
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
         raise broken("number_type", "must be a number")
     if isinstance(value, Decimal):

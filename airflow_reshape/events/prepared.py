@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from airflow_reshape.events.models import BaseEvent
 from airflow_reshape.events.rules import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """How a lead's answers about consent were read. NULL is no answer, and a no.
+
+    :param read: purposes with a yes or a no.
+    :param unread: purposes with an answer that is neither, and what kind of value it is (``text``, ``timestamp`` …).
+    """
+
+    read: frozenset[str] = frozenset()
+    unread: Mapping[str, str] = field(default_factory=dict)
+
+
+NO_ANSWERS = Answers()
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +36,9 @@ class PreparedEvent:
     :param occurred_at: when the CRM says it happened; it is not sent, there is no field for it.
     :param stage: the CRM's stage, or None.
     :param defaulted: fields filled from ``defaults``.
+    :param answers: about consent.
+    :param former_id: the event id as it was before texts were cleaned, where it was another one.
+    :param former_ids: likewise the ids of lead, event and person, by which a lead may have been forgotten.
     """
 
     event: BaseEvent
@@ -32,6 +51,9 @@ class PreparedEvent:
     cleaned: tuple[Problem, ...] = ()
     doubtful: tuple[Problem, ...] = ()
     defaulted: tuple[str, ...] = ()
+    answers: Answers = NO_ANSWERS
+    former_id: str | None = field(default=None, repr=False)
+    former_ids: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def name(self) -> str:

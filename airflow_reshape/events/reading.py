@@ -9,9 +9,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticCustomError
 
-from airflow_reshape.events import formats
+from airflow_reshape.events.json_values import json_object
 from airflow_reshape.events.models import BaseEvent, model_for
 from airflow_reshape.events.rules import Problem, Reading, Rules, shown
+from airflow_reshape.events.web import cookies
 
 Location = tuple[str | int, ...]
 
@@ -122,6 +123,6 @@ def _opened(name: object, value: object) -> object:
     if isinstance(value, BaseModel):
         return value.model_dump(exclude_none=True)
     try:
-        return formats.cookies(value) if name == "cookies" else formats.json_object(value)
+        return cookies(value) if name == "cookies" else json_object(value)
     except PydanticCustomError:
         return None

@@ -82,6 +82,7 @@ class Reading:
     :param left_out: fields with a bad value, dropped.
     :param cleaned: fields that lost a part on purpose (a private address, personal query parameters).
     :param doubtful: fields sent although they may be wrong (a possible but not valid phone).
+    :param country_is_unknown: a country was given that cannot be read, so that a phone number has none either.
     """
 
     rules: Rules = field(default_factory=Rules)
@@ -89,3 +90,4 @@ class Reading:
     left_out: list[Problem] = field(default_factory=list)
     cleaned: list[Problem] = field(default_factory=list)
     doubtful: list[Problem] = field(default_factory=list)
+    country_is_unknown: bool = False

@@ -1,74 +1,25 @@
-"""The one cleaning that every text passes before any rule looks at it, and the texts that stand for no value.
-
-CRMs hold invisible characters, other spellings of the same letters and words such as ``null``. Sent as they are, they
-match nobody, or somebody else.
-"""
+"""Texts, ids and names out of whatever databases and clients give, and the words that stand for no value."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
+from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
 from hashlib import sha256
 from uuid import UUID
 
+from airflow_reshape.events.cleaning import clean, clean_code
 from airflow_reshape.events.numbers import digits_of
 from airflow_reshape.events.rules import broken
 
-JOINERS = "\u200c\u200d"
-# Fillers that Unicode counts as letters or symbols, but that show nothing.
-_FILLERS = "\u115f\u1160\u2800\u3164\uffa0"
-_SELECTORS = "\u034f\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef"
-_BLANK = re.compile(rf"[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000{_FILLERS}]+")
-_INVISIBLE = re.compile(f"[{_SELECTORS}{_FILLERS}]")
-
-
-def clean(text: str) -> str:
-    """A name or free text: composed (NFC), one blank for any run of blanks and line breaks, nothing invisible.
-
-    The joiners ZWJ and ZWNJ stay where a script needs them, as in Persian and Hindi.
-    """
-    return text if _is_clean(text) else _cleaned(text, keep_joiners=True)
-
-
-def clean_code(text: str) -> str:
-    """A contact, id, code or URL: as :func:`clean`, without any joiner."""
-    return text if _is_clean(text) else _cleaned(text, keep_joiners=False)
-
-
-def _is_clean(text: str) -> bool:
-    # Printable means: no control, format or separator character but the ASCII blank.
-    if not text.isprintable() or "  " in text or text[:1] == " " or text[-1:] == " ":
-        return False
-    return text.isascii() or (not _INVISIBLE.search(text) and unicodedata.is_normalized("NFC", text))
-
-
-def _cleaned(text: str, *, keep_joiners: bool) -> str:
-    text = _BLANK.sub(" ", text)
-    kept = [
-        character
-        for at, character in enumerate(text)
-        if not _is_invisible(character) or (keep_joiners and character in JOINERS and _joins(text, at))
-    ]
-    return unicodedata.normalize("NFC", " ".join("".join(kept).split()))
-
-
-def _is_invisible(character: str) -> bool:
-    return unicodedata.category(character) in ("Cc", "Cf") or bool(_INVISIBLE.match(character))
-
-
-def _joins(text: str, at: int) -> bool:
-    """Whether a joiner stands between characters of scripts that need it: from Arabic on, and emoji."""
-    neighbours = text[at - 1 : at] + text[at + 1 : at + 2]
-    return len(neighbours) == 2 and all("\u0600" <= each < "\u1e00" or each >= "\u2190" for each in neighbours)
-
-
 # Words that programs and people write where there is no value. "NA" is not among them: it is Namibia, and a surname.
 PLACEHOLDERS = frozenset(
-    ("null", "none", "nan", "nil", "nat", "undefined", "unknown", "not set", "not provided", "not available")
-    + ("n/a", "#n/a", "<na>", "<null>", "(null)", "[null]", "(none)", "(not set)", "[not provided]", "\\n")
-    + ("#ref!", "#value!", "#name?", "#num!", "#div/0!", "#null!")
+    (
+        *("null", "none", "nan", "nil", "nat", "undefined", "unknown", "not set", "not provided", "not available"),
+        *("n/a", "#n/a", "<na>", "<null>", "(null)", "[null]", "(none)", "(not set)", "[not provided]", "\\n"),
+        *("#ref!", "#value!", "#name?", "#num!", "#div/0!", "#null!"),
+    )
 )
 _ZEROS = re.compile(r"[0.\-{}]+")
 
@@ -76,30 +27,30 @@ _ZEROS = re.compile(r"[0.\-{}]+")
 def is_placeholder(text: str) -> bool:
     """Whether a text stands for no value: ``NULL``, ``N/A``, ``-``.
 
-    :param text: cleaned.
+    :param text: cleaned, not empty.
     """
-    return text.casefold() in PLACEHOLDERS or not any(map(str.isalnum, text))
+    return text.casefold() in PLACEHOLDERS or not (text[0].isalnum() or any(map(str.isalnum, text)))
 
 
 def text(value: object) -> str:
     """A name or free text, cleaned. Numbers become their digits, for postal codes kept as numbers."""
-    return _text(value, keep_joiners=True)
+    return _read(value, clean)
 
 
 def code(value: object) -> str:
     """A contact, id or code, cleaned. Numbers become all their digits."""
-    return _text(value, keep_joiners=False)
+    return _read(value, clean_code)
 
 
 def identifier(value: object) -> str:
     """An id. Placeholders, zeros and ``-1`` are none: all leads that have one would be one lead."""
     read = code(value)
-    if read == "-1" or _ZEROS.fullmatch(read) or is_placeholder(read):
+    if (read[0] in "0-.{" and (read == "-1" or _ZEROS.fullmatch(read))) or is_placeholder(read):
         raise broken("id_placeholder", "must be an id, not a placeholder such as null, nan or 0")
     return read
 
 
-def name(value: object) -> str:
+def proper_name(value: object) -> str:
     """A part of a name or address. A placeholder is nobody's."""
     read = text(value)
     if is_placeholder(read):
@@ -107,11 +58,11 @@ def name(value: object) -> str:
     return read
 
 
-def _text(value: object, *, keep_joiners: bool) -> str:
+def _read(value: object, clean: Callable[[str], str]) -> str:
     if isinstance(value, bytes):
         value = decoded(value)
     if isinstance(value, str):
-        read = value if _is_clean(value) else _cleaned(value, keep_joiners=keep_joiners)
+        read = clean(value)
         if not read:
             raise broken("text_empty", "must not be empty")
         return encodable(read)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import time
 from collections import deque
 from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ CHUNK_ROWS = 200
 FIRST_SLICE = 8
 # A slow source (a paged API) must not hold back leads that it has given already.
 CHUNK_SECONDS = 0.5
+SHORT_FLOATS = {"float32", "float16", "Float32"}
 TEXTS = (str, bytes, bytearray, memoryview)
 
 
@@ -36,6 +38,8 @@ def chunked(leads: Any, rows: int = CHUNK_ROWS, clock: Callable[[], float] = tim
         return _Gathered((leads,), rows, clock, known_total(leads))
     if _is_frame(leads):
         return _Gathered(_records(leads, rows), rows, clock, known_total(leads))
+    if (kind := _table_kind(leads)) is not None:
+        raise ReshapeConfigurationError(f"leads is {kind[0]}, whose iteration gives columns: {kind[1]}")
     if isinstance(leads, (list, tuple, deque)):
         return _Gathered(leads, rows, clock, known_total(leads))
     if isinstance(leads, Sequence) and not isinstance(leads, TEXTS):
@@ -61,7 +65,7 @@ def known_total(leads: Any) -> int | None:
     if _is_frame(leads):
         return len(leads)
     if isinstance(leads, (list, tuple, deque)):
-        return sum(len(lead) if isinstance(lead, (list, tuple)) else 1 for lead in leads)
+        return sum(len(lead) if isinstance(lead, (list, tuple)) and not _is_row(lead) else 1 for lead in leads)
     return None
 
 
@@ -69,12 +73,46 @@ def _is_frame(leads: Any) -> bool:
     return all(hasattr(leads, part) for part in ("iloc", "columns", "to_dict"))
 
 
-def _flat(items: Iterable[Any]) -> Iterator[object]:
-    for item in items:
-        if isinstance(item, (list, tuple)):
-            yield from item
-        else:
+# Tables that are no lists of rows, by their package and class, and what gives the rows.
+TABLES = {
+    ("polars", "DataFrame"): "give leads.iter_rows(named=True)",
+    ("polars", "LazyFrame"): "give leads.collect().iter_rows(named=True)",
+    ("pyarrow", "Table"): "give leads.to_pylist()",
+    ("pyarrow", "RecordBatch"): "give leads.to_pylist()",
+    ("pyspark", "DataFrame"): "give (row.asDict() for row in leads.toLocalIterator())",
+    ("dask", "DataFrame"): "give leads.compute()",
+    ("dask_expr", "DataFrame"): "give leads.compute()",
+    ("polars", "Series"): "give a list of dicts",
+    ("numpy", "ndarray"): "give a list of dicts",
+}
+
+
+def _table_kind(leads: Any) -> tuple[str, str] | None:
+    """What kind of table leads are, and what to give instead; None if they are none."""
+    kind = type(leads)
+    package = kind.__module__.partition(".")[0]
+    cure = TABLES.get((package, kind.__name__))
+    return (f"a {kind.__name__} of {package}", cure) if cure else None
+
+
+def _flat(items: Iterable[Any], position: int = 0) -> Iterator[object]:
+    for number, item in enumerate(items, position):
+        if not isinstance(item, (list, tuple)):
             yield item
+        elif _is_row(item):
+            if not number:
+                raise ReshapeConfigurationError(
+                    f"leads are rows of type {type(item).__name__}, without the names of their columns: give dicts, "
+                    "such as dict(zip(columns, row)); SqlToReshapeOperator makes them by itself"
+                )
+            yield item  # one bad row among others
+        else:
+            yield from item
+
+
+def _is_row(item: Sequence[Any]) -> bool:
+    """Whether a list or tuple is a row of values, and no list of leads."""
+    return bool(item) and not any(isinstance(each, (Mapping, BaseEvent, list, tuple)) for each in item)
 
 
 class _Gathered:
@@ -131,7 +169,7 @@ class _Gathered:
 def _sliced(leads: Sequence[Any], rows: int) -> Iterator[list[object]]:
     start, items = 0, min(FIRST_SLICE, rows)
     while part := leads[start : start + items]:
-        flat = list(_flat(part))
+        flat = list(_flat(part, start))
         for first in range(0, len(flat), rows):
             yield flat[first : first + rows]
         start += len(part)
@@ -140,4 +178,11 @@ def _sliced(leads: Sequence[Any], rows: int) -> Iterator[list[object]]:
 
 def _records(frame: Any, rows: int) -> Iterator[Any]:
     for start in range(0, len(frame), rows):
-        yield from frame.iloc[start : start + rows].to_dict("records")
+        part = frame.iloc[start : start + rows]
+        short = [name for name in part.columns if str(part.dtypes[name]) in SHORT_FLOATS]
+        if short:  # as they are written: 19.99 would become 19.989999771118164
+            values = {name: part[name].to_numpy(dtype="float32", na_value=math.nan) for name in short}
+            part = part.astype(dict.fromkeys(short, "float64"))
+            for name, column in values.items():
+                part[name] = [float(str(value)) for value in column]
+        yield from part.to_dict("records")

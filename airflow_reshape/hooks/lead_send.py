@@ -18,7 +18,8 @@ from airflow_reshape.delivery.outcome import Kind
 from airflow_reshape.delivery.pace import Pace
 from airflow_reshape.delivery.progress_line import ProgressLine
 from airflow_reshape.delivery.records import KeptFailures, Records
-from airflow_reshape.delivery.report import CURES, report
+from airflow_reshape.delivery.repeats import EventIds
+from airflow_reshape.delivery.report import CURES, report, warnings
 from airflow_reshape.delivery.retry import RetryPolicy
 from airflow_reshape.delivery.sender import Sender, SendResult
 from airflow_reshape.delivery.source import total_of
@@ -54,6 +55,7 @@ HALT_ERRORS: dict[Stop, tuple[type[ReshapeError], str]] = {
     Stop.LEDGER_UNUSABLE: (ReshapeConfigurationError, "the ledger cannot be used"),
     Stop.CLAIMED_ELSEWHERE: (ReshapeLedgerError, "a retry looks again"),
     Stop.FAILURES_NOT_KEPT: (ReshapeFailuresNotKeptError, "failed leads cannot be kept at failures_path"),
+    Stop.CONSENT_UNREADABLE: (ReshapeConfigurationError, "no lead's consent can be read"),
     Stop.TOO_MANY_EVENTS: (
         ReshapeTooManyEventsError,
         "narrow the source, mark what is old as known (baseline=True) or raise max_events",
@@ -97,6 +99,7 @@ class LeadSend:
     :param state_store: keeps how far the tries of the task came; unused with a ledger. Default: nothing does.
     :param failures: keeps the rows of failed leads. Default: nothing does.
     :param holds: with ``max_events``, nothing is sent before all events are counted. Default True.
+    :param is_one_source: rows that repeat an event id are found. Default True; a replay has rows of several sources.
     :param identity: the task's try, for the tags of the metrics. Default: no metrics.
     """
 
@@ -111,6 +114,7 @@ class LeadSend:
         state_store: StateStore | None = None,
         failures: KeptFailures | None = None,
         holds: bool = True,
+        is_one_source: bool = True,
         identity: SenderIdentity | None = None,
     ) -> None:
         self._settings = settings
@@ -144,6 +148,7 @@ class LeadSend:
             records=None if plan.validate_only else Records(ledger, self._checkpoint, failures),
             max_events=None if plan.validate_only else plan.max_events,
             holds=holds,
+            event_ids=EventIds() if is_one_source else None,
             pulse=self._pulse,
         )
         self._identity = identity
@@ -251,8 +256,9 @@ class LeadSend:
             tries, delivered, requests = (over_tries.get(name, 0) for name in ("tries", "delivered", "requests"))
             asked = _counted(requests, "request", "requests")
             text += f"\n  over {_counted(tries, 'try', 'tries')}: {delivered:,} delivered, {asked}"
+        loud = set(warnings(self._tally))
         for line in text.splitlines():
-            self._log.info("%s", line)
+            (self._log.warning if line in loud else self._log.info)("%s", line)
         if self._failures is not None and self._failures.rows_kept:
             self._log.warning(
                 "Kept the rows of %s, failed or not sent, in %s; ReshapeReplayOperator sends them again",

@@ -13,15 +13,13 @@ import phonenumbers
 
 from airflow_reshape.delivery.guards import DEFAULT_MAX_AGE, Guards
 from airflow_reshape.delivery.tally import Tally
-from airflow_reshape.events.models import Consent
 from airflow_reshape.events.rules import OnBadField, Rules
 from airflow_reshape.exceptions import ReshapeConfigurationError
 from airflow_reshape.hooks.settings import ReshapeSettings
 from airflow_reshape.mapping import EventBuilder, FieldMap, MappingError, Steering, default_paths
+from airflow_reshape.mapping.consent import CONSENTS, ConsentMap
 from airflow_reshape.mapping.field_map import UnknownColumns
 from airflow_reshape.mapping.paths import Path
-
-CONSENTS = tuple(name for name in Consent.model_fields if name != "id")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +46,11 @@ class SendPlan:
         failures; set it to say that they are expected.
     :param require_consent: consents a lead must have given: ``analytics``, ``personalization``, ``marketing``.
     :param require_identifier: an event needs user.id, user.email or user.phone. Default False.
+    :param consent_map: the CRM's own words for a yes (True) and a no (False), by purpose, such as
+        ``{"marketing": {"granted": True, "withdrawn": False}}``, besides yes, no, true, false, 1, 0 and the like.
+        Default none.
+    :param allow_fan_out: rows that repeat an event id of the source with other data, as a JOIN makes them, are left out
+        without being failures. Default False.
     :param exclude_emails: addresses or patterns such as ``*@example.com`` not to send.
     :param concurrency: most requests in flight; there are fewer where the server can do no more. Default 64.
     :param rate_limit: most events a second, a number above 0. Default: as many as the server takes.
@@ -89,6 +92,8 @@ class SendPlan:
     max_age: timedelta | None = None
     require_consent: Sequence[str] = ()
     require_identifier: bool = False
+    consent_map: Mapping[str, Any] | None = None
+    allow_fan_out: bool = False
     exclude_emails: Sequence[str] = ()
     concurrency: int = 64
     rate_limit: float | None = None
@@ -105,6 +110,7 @@ class SendPlan:
     max_events: int | None = None
     field_map: FieldMap = field(init=False, repr=False, compare=False)
     _steering: Steering = field(init=False, repr=False, compare=False)
+    _consent_map: ConsentMap = field(init=False, repr=False, compare=False)
     _defaults: dict[Path, Any] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -128,11 +134,13 @@ class SendPlan:
             )
             field_map = FieldMap(self.mapping, self.unknown_columns, self.property_columns, steering.columns)
             defaults = default_paths(self.defaults)
+            consent_map = ConsentMap(self.consent_map)
         except MappingError as error:
             raise ReshapeConfigurationError(str(error)) from None
         object.__setattr__(self, "field_map", field_map)
         object.__setattr__(self, "_steering", steering)
         object.__setattr__(self, "_defaults", defaults)
+        object.__setattr__(self, "_consent_map", consent_map)
 
     @property
     def events(self) -> frozenset[str]:
@@ -172,6 +180,9 @@ class SendPlan:
             self._defaults,
             settings.environment,
             settings.data_source,
+            self._consent_map,
+            # A tester whose address cannot be read would go out as a lead.
+            crucial=[("user", "email")] if self.exclude_emails else (),
         )
 
     def guards(self) -> Guards:
@@ -182,6 +193,7 @@ class SendPlan:
             require_consent=tuple(self.require_consent),
             require_identifier=self.require_identifier,
             exclude_emails=tuple(self.exclude_emails),
+            allow_fan_out=self.allow_fan_out,
             validate_only=self.validate_only,
             baseline=self.baseline and not self.validate_only,
         )
@@ -272,6 +284,11 @@ ARGUMENT_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
         f"must be a list of {', '.join(CONSENTS)}",
     ),
     "exclude_emails": (_are_names, 'must be a list of addresses or patterns, such as ["*@example.com"]'),
+    "consent_map": (
+        _is_map,
+        'must be a dict of purposes, each with its words, such as {"marketing": {"granted": True, "denied": False}}',
+    ),
+    "allow_fan_out": _FLAG,
     "property_columns": (_are_names, "must be a list of column names"),
     "ledger_retention": (_is_duration, "must be a positive timedelta, such as timedelta(days=396)"),
     "failures_retention": (_is_duration, "must be a positive timedelta, such as timedelta(days=30)"),

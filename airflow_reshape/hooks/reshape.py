@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import BaseHook
 from airflow_reshape.delivery.checkpoint.checkpoint import StateStore
 from airflow_reshape.delivery.ledger.store import SenderIdentity
 from airflow_reshape.delivery.outcome import Kind
+from airflow_reshape.delivery.repeats import Repeat
 from airflow_reshape.delivery.retry import RetryPolicy
 from airflow_reshape.events.models import BaseEvent, LeadQualified, LeadQualifiedDetails
 from airflow_reshape.exceptions import ReshapeError, ReshapeFailedLeadsError
@@ -83,7 +84,8 @@ class ReshapeHook(BaseHook):
             self.log,
             ledger=open_ledger(self.settings, plan, identity),
             state_store=state_store,
-            failures=open_failures(plan, self.settings, identity, plan.guards().failing),
+            # The event of a row that repeats its id was sent: the row is not to be sent again.
+            failures=open_failures(plan, self.settings, identity, plan.guards().failing - {Repeat.FAN_OUT.value}),
             holds=holds,
             identity=identity,
         )

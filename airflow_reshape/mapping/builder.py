@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from pydantic_core import PydanticCustomError
 
-from airflow_reshape.events.formats import flag, moment, text
 from airflow_reshape.events.models import BaseEvent
-from airflow_reshape.events.prepared import InvalidLead, Prepared, PreparedEvent, SkippedLead
+from airflow_reshape.events.prepared import NO_ANSWERS, Answers, InvalidLead, Prepared, PreparedEvent, SkippedLead
 from airflow_reshape.events.reading import InvalidEvent, read_event
 from airflow_reshape.events.rules import Environment, Problem, Rules
+from airflow_reshape.events.text import code, identifier
+from airflow_reshape.events.times import moment
 from airflow_reshape.events.wire import to_wire
+from airflow_reshape.mapping.consent import CONSENTS, ConsentMap, kind_of
 from airflow_reshape.mapping.field_map import FieldMap, MappedRow, MappingError, known_path
 from airflow_reshape.mapping.paths import NAMED_PROPERTIES, OPEN_MAPS, RESERVED, ROOTS, Path
-from airflow_reshape.mapping.steering import BadLead, NotSent, Steering, folded
+from airflow_reshape.mapping.steering import BadLead, NotSent, Spelled, Steering, folded, former
 from airflow_reshape.mapping.values import plain
 
-CONSENTS = ("analytics", "personalization", "marketing")
 # What each lead says for itself: a default would give all leads one id, or a consent that nobody gave.
 NO_DEFAULTS = {
     "consent": "consent is given by the lead, never by default",
@@ -32,6 +33,17 @@ REASON: Path = ("event", "properties", "disqualification_reason")
 # One query for both kinds has the columns of both; each kind goes without the other's.
 OTHERS_FIELDS: dict[str, tuple[Path, ...]] = {"lead_disqualified": (("event", "exchange_rate"),)}
 
+# A value that cannot be read must not take a guard with it: these make the lead invalid, not the field left out.
+CRUCIAL: tuple[Path, ...] = (
+    *((name,) for name in RESERVED),
+    NAME,
+    ID,
+    ("user", "id"),
+    ("context", "environment"),
+    *(("consent", name) for name in CONSENTS),
+)
+
+NEITHER = "is neither yes nor no; taken as not given"
 NO_ROW = MappedRow({}, {}, [], False)
 
 
@@ -68,6 +80,8 @@ class EventBuilder:
     :param rules: how values are read.
     :param environment: of the connection.
     :param data_source: of the connection, for events without one.
+    :param consent_map: reads answers about consent. Default: the words that everybody has.
+    :param crucial: paths besides :data:`CRUCIAL` that make the lead invalid if they cannot be read. Default none.
     """
 
     def __init__(
@@ -78,8 +92,12 @@ class EventBuilder:
         defaults: Mapping[Path, Any] | None = None,
         environment: Environment = "prod",
         data_source: str | None = None,
+        consent_map: ConsentMap | None = None,
+        crucial: Collection[Path] = (),
     ) -> None:
         self._field_map = field_map
+        self._consent_map = consent_map or ConsentMap()
+        self._crucial = (*CRUCIAL, *crucial)
         self._steering = steering
         self._makes_several = len(steering.events) > 1
         self._rules = rules
@@ -117,11 +135,19 @@ class EventBuilder:
             previous = self._reserved_text(mapped, "previous_stage")
             if stage is not None and previous is not None and folded(stage) == folded(previous):
                 raise NotSent("stage_unchanged")
+            if mapped.unreadable:
+                self._check_readable(name, mapped.unreadable)
             return self._prepared(row, mapped, name, stage, lead_id)
         except NotSent as skipped:
             return SkippedLead(skipped.why, stage, name, lead_id)
         except (BadLead, InvalidEvent) as bad:
             return self._invalid(bad.problems, mapped, row)
+
+    def _check_readable(self, name: str, unreadable: Sequence[Path]) -> None:
+        crucial = (*self._crucial, REASON) if name == "lead_disqualified" else self._crucial
+        lost = [path for path in unreadable if any(each[: len(path)] == path for each in crucial)]
+        if lost:
+            raise BadLead(*(Problem(".".join(path), "holds a value that cannot be read") for path in lost))
 
     def _invalid(self, problems: tuple[Problem, ...], mapped: MappedRow, row: Mapping[str, Any]) -> InvalidLead:
         """An invalid lead, with all that can be told of it, so that it is found, and known when it was mended."""
@@ -147,7 +173,10 @@ class EventBuilder:
         if name is None or not mapped.disputed.isdisjoint((ID, ("lead_id",), ("stage",))):
             return None
         with suppress(BadLead, ValueError):
-            return self._steering.recipe_id(name, mapped.reserved, row) if own is None else text(own)
+            if own is not None:
+                return code(own)
+            made = self._steering.recipe_id(name, mapped.reserved, row)
+            return made.now if made else None
         return None
 
     def _from_event(self, event: BaseEvent) -> Prepared:
@@ -158,7 +187,7 @@ class EventBuilder:
         data = event.model_dump(exclude_none=True)
         defaulted = self._fill_defaults(data, self._others(name))
         try:
-            return self._read(name, data, MappedRow(data, {}, [], False), None, None, defaulted)
+            return self._read(name, data, MappedRow(data, {}, [], False), None, None, None, defaulted)
         except InvalidEvent as bad:
             return InvalidLead(bad.problems, None, name)
 
@@ -180,13 +209,13 @@ class EventBuilder:
         fixed = self._steering.fixed_value(name)
         if fixed is not None:
             event["value"] = fixed
-        if event.get("id") is None:
+        made: Spelled | None = None
+        if event.get("id") is None or event["id"] is False:
             made = self._steering.recipe_id(name, mapped.reserved, row)
-            if made is not None:
-                event["id"] = made
+            event["id"] = made.now if made is not None else None
         if event.get("id") is None and self._steering.events:
             raise BadLead(Problem("event.id", "is required: map event.id or lead_id"))
-        return self._read(name, data, mapped, stage, lead_id, defaulted)
+        return self._read(name, data, mapped, stage, lead_id, made, defaulted)
 
     def _read(
         self,
@@ -195,9 +224,12 @@ class EventBuilder:
         mapped: MappedRow,
         stage: str | None,
         lead_id: str | None,
+        made: Spelled | None,
         defaulted: tuple[str, ...] = (),
     ) -> PreparedEvent:
-        denied = self._complete_consent(data) if mapped.consents else ()
+        given_id = made.before if made else _dict(data, "event").get("id")
+        given_user_id = _dict(data, "user").get("id")
+        answers, denied = self._read_consent(data) if mapped.consents else (NO_ANSWERS, ())
         if denied and self._rules.on_bad_field == "reject":
             raise BadLead(*denied)
         occurred_at = None
@@ -208,10 +240,17 @@ class EventBuilder:
                 raise BadLead(Problem("occurred_at", error.message())) from None
         read = read_event(name, data, self._rules)
         user = read.event.user
+        event_id = read.event.event.id
+        former_id = _former(given_id, event_id)
+        former_ids = (
+            former_id,
+            _former(mapped.reserved.get("lead_id"), lead_id),
+            _former(given_user_id, user.id if user else None),
+        )
         return PreparedEvent(
             event=read.event,
             body=to_wire(read.event, self._rules.generation, self._environment, self._data_source),
-            order_key=lead_id or (user.id if user else None) or read.event.event.id,
+            order_key=lead_id or (user.id if user else None) or event_id,
             lead_id=lead_id,
             occurred_at=occurred_at,
             stage=stage,
@@ -219,13 +258,16 @@ class EventBuilder:
             cleaned=read.cleaned,
             doubtful=read.doubtful,
             defaulted=defaulted,
+            answers=answers,
+            former_id=former_id,
+            former_ids=tuple(filter(None, former_ids)) if any(former_ids) else (),
         )
 
     def _reserved_text(self, mapped: MappedRow, name: str) -> str | None:
         if name not in mapped.reserved:
             return None
         try:
-            return text(mapped.reserved[name])
+            return (identifier if name == "lead_id" else code)(mapped.reserved[name])
         except PydanticCustomError as error:
             raise BadLead(Problem(name, error.message())) from None
 
@@ -248,20 +290,30 @@ class EventBuilder:
                     filled.append(".".join(path))
         return tuple(filled)
 
-    def _complete_consent(self, data: dict[str, Any]) -> tuple[Problem, ...]:
+    def _read_consent(self, data: dict[str, Any]) -> tuple[Answers, tuple[Problem, ...]]:
         """All three answers, as the API wants them once consent is sent. What is not a yes is a no."""
         consent = data.setdefault("consent", {})
         if not isinstance(consent, dict):
             data["consent"] = dict.fromkeys(CONSENTS, False)
-            return (Problem("consent", "must be an object; taken as denied"),)
-        denied = []
-        for name in CONSENTS:
-            try:
-                consent[name] = flag(consent.get(name, False))
-            except PydanticCustomError:
-                consent[name] = False
-                denied.append(Problem(f"consent.{name}", "must be true or false; taken as denied"))
-        return tuple(denied)
+            unread = dict.fromkeys(CONSENTS, kind_of(consent))
+            return Answers(unread=unread), (Problem("consent", "must be an object; taken as denied"),)
+        read: list[str] = []
+        unread = {}
+        for purpose in CONSENTS:
+            given = consent.get(purpose)
+            answer = None if given is None else self._consent_map.read(purpose, given)
+            consent[purpose] = answer is True
+            if answer is not None:
+                read.append(purpose)
+            elif given is not None:
+                unread[purpose] = kind_of(given)
+        denied = tuple(Problem(f"consent.{purpose}", NEITHER) for purpose in unread)
+        return Answers(frozenset(read), unread), denied
+
+
+def _former(given: object, now: str | None) -> str | None:
+    """An id as it was read before texts were cleaned, if that was another one."""
+    return before if now is not None and (before := former(given, now)) != now else None
 
 
 def _refused_reason(problems: tuple[Problem, ...], data: Mapping[str, Any]) -> str | None:

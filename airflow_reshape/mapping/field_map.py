@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal, get_args
 
-from airflow_reshape.events.formats import cookies, json_object
+from airflow_reshape.events.json_values import json_object
 from airflow_reshape.events.rules import Problem, shown
+from airflow_reshape.events.web import cookies
 from airflow_reshape.mapping.paths import CARRIED, OPEN_MAPS, RESERVED, ROOTS, Path, UnknownPath, resolve
-from airflow_reshape.mapping.values import MISSING, plain
+from airflow_reshape.mapping.values import MISSING, UNREADABLE, plain
 
 UnknownColumns = Literal["error", "ignore", "event.properties", "user.properties"]
 INTO_PROPERTIES: dict[str, Path] = {"event.properties": OPEN_MAPS[0], "user.properties": OPEN_MAPS[1]}
@@ -61,6 +62,7 @@ class MappedRow:
     :param problems: what makes the row invalid whatever its event.
     :param mapped: see :class:`Plan`.
     :param disputed: paths with more than one value, so that nobody knows which holds.
+    :param unreadable: paths whose value cannot be read, by the database driver or by us.
     """
 
     data: dict[str, Any] = field(repr=False)
@@ -69,6 +71,7 @@ class MappedRow:
     consents: bool
     mapped: frozenset[Path] = frozenset()
     disputed: set[Path] = field(default_factory=set)
+    unreadable: list[Path] = field(default_factory=list)
 
 
 class FieldMap:
@@ -150,6 +153,8 @@ class FieldMap:
             value = plain(row[step.source[0]] if len(step.source) == 1 else _taken(row, step.source, opened))
             if value is MISSING:
                 continue
+            if value is UNREADABLE:
+                mapped.unreadable.append(step.target)
             if step.elsewhere and isinstance(value := _object_or_text(value), dict):
                 value = {key: item for key, item in value.items() if key.lower() not in step.elsewhere}
             if step.target not in plan.clashes:
@@ -164,7 +169,8 @@ class FieldMap:
     def _put(self, mapped: MappedRow, path: Path, value: Any) -> None:
         root = path[0]
         if root in RESERVED:
-            mapped.reserved[root] = value
+            if value is not False:  # how Odoo writes an empty field
+                mapped.reserved[root] = value
         elif root in CARRIED:
             mapped.data[root] = _object_or_text(value)
         elif len(path) == 1:

@@ -6,12 +6,14 @@ import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from airflow_reshape.events.formats import number, text
+from airflow_reshape.events.cleaning import clean_code
 from airflow_reshape.events.models import EVENT_MODELS
+from airflow_reshape.events.numbers import number
 from airflow_reshape.events.reasons import REASONS
 from airflow_reshape.events.rules import Problem
+from airflow_reshape.events.text import code, identifier
 from airflow_reshape.mapping.field_map import MappingError
 from airflow_reshape.mapping.paths import RESERVED
 from airflow_reshape.mapping.values import plain
@@ -21,7 +23,22 @@ from airflow_reshape.mapping.values import plain
 # "unique identifier of an action ID".
 ID_RECIPES = {"lead_qualified": "{lead_id}:{stage}"}
 ID_RECIPE = "{lead_id}"
-STAGE_WITHOUT_NAME = "qualified"
+
+
+class Spelled(NamedTuple):
+    """An id as it is written now, and as it was before texts were cleaned: the ledger may know it so."""
+
+    now: str
+    before: str
+
+
+NOTHING = Spelled("", "")
+STAGE_WITHOUT_NAME = Spelled("qualified", "qualified")
+
+
+def former(given: object, now: str) -> str:
+    """A text as it was read before texts were cleaned: trimmed only."""
+    return given.strip() if isinstance(given, str) else now
 
 
 def _misspelt(name: str) -> str | None:
@@ -57,8 +74,8 @@ class BadLead(Exception):
 
 
 def folded(key: str) -> str:
-    """A stage or reason as it is compared: without regard to case and to how many blanks are in it."""
-    return " ".join(key.split()).casefold()
+    """A stage or reason as it is compared: cleaned, and without regard to case."""
+    return clean_code(key).casefold()
 
 
 def _fold_keys(given: Mapping[Any, Any] | None, argument: str) -> dict[str, Any]:
@@ -69,7 +86,7 @@ def _fold_keys(given: Mapping[Any, Any] | None, argument: str) -> dict[str, Any]
     pairs: dict[str, Any] = {}
     for key, target in (given or {}).items():
         try:
-            name = folded(text(plain(key)))
+            name = folded(code(plain(key)))
         except ValueError:
             raise MappingError(f"{argument}: {key!r} must be text") from None
         if pairs.setdefault(name, target) != target:
@@ -79,7 +96,8 @@ def _fold_keys(given: Mapping[Any, Any] | None, argument: str) -> dict[str, Any]
 
 def _known_name(name: str) -> str:
     """An event name, in the only spelling that the API takes for the events that have a page of their own."""
-    return lowered if (lowered := name.strip().lower()) in EVENT_MODELS else name.strip()
+    cleaned = clean_code(name)
+    return lowered if (lowered := cleaned.lower()) in EVENT_MODELS else cleaned
 
 
 @dataclass(frozen=True)
@@ -105,7 +123,7 @@ class Steering:
     disqualified_value: float | Literal["row"] | None = None
     allow_other_reasons: bool = False
     _stages: dict[str, str | None] = field(init=False, default_factory=dict)
-    _spellings: dict[str, str] = field(init=False, default_factory=dict)
+    _spellings: dict[str, Spelled] = field(init=False, default_factory=dict)
     _reasons: dict[str, str | None] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -120,8 +138,8 @@ class Steering:
                 raise MappingError(f"stage_map[{stage!r}] must be an event name or None")
             self._stages[stage] = None if name is None else _checked_name(name)
         for stage in self.stage_map or ():
-            spelling = text(plain(stage))
-            self._spellings.setdefault(folded(spelling), spelling)
+            spelling = code(plain(stage))
+            self._spellings.setdefault(folded(spelling), Spelled(spelling, former(plain(stage), spelling)))
         for reason, target in _fold_keys(self.reason_map, "reason_map").items():
             if target is not None and (not isinstance(target, str) or not self._allows(target)):
                 raise MappingError(
@@ -187,7 +205,7 @@ class Steering:
     def reason(self, given: object) -> object:
         """The reason of the vocabulary for the CRM's own; one that is not mapped stays as it is."""
         try:
-            key = folded(text(given))
+            key = folded(code(given))
         except ValueError:
             return given  # the model refuses it
         if key not in self._reasons:
@@ -204,23 +222,25 @@ class Steering:
             return self.disqualified_value
         return 0 if len(self.events) > 1 else None
 
-    def recipe_id(self, name: str, reserved: Mapping[str, Any], row: Mapping[str, Any]) -> str | None:
+    def recipe_id(self, name: str, reserved: Mapping[str, Any], row: Mapping[str, Any]) -> Spelled | None:
         """The event id that the recipe makes, or None where it has nothing to make it of."""
         recipe = self.event_id or ID_RECIPES.get(name, ID_RECIPE)
         if self.event_id is None and "lead_id" not in reserved:
             return None
 
-        def value(column: str) -> str:
+        def value(column: str) -> Spelled:
             if column == "event":
-                return name
+                return Spelled(name, name)
             given = reserved.get(column.lower()) if column.lower() in RESERVED else plain(_cell(row, column))
             if given is None and column == "stage" and self.event_id is None:
                 return STAGE_WITHOUT_NAME
             if given is None:
                 raise BadLead(Problem("event.id", f"cannot be made: the column {column} is missing or empty"))
-            told = _text(given, column)
+            is_stage = column.lower() == "stage"
+            told = _text(given, column, identifier if column.lower() == "lead_id" else code)
             # As stage_map spells it: the CRM's spelling may change, and the event would count again under another id.
-            return self._spellings.get(folded(told), told) if column.lower() == "stage" else told
+            spelled = self._spellings.get(folded(told)) if is_stage else None
+            return spelled or Spelled(told, former(given, told))
 
         return _filled(recipe, value)
 
@@ -233,9 +253,13 @@ def _cell(row: Mapping[str, Any], column: str) -> Any:
     return next((value for key, value in row.items() if isinstance(key, str) and key.lower() == name), None)
 
 
-def _filled(recipe: str, value: Callable[[str], str]) -> str:
-    parts = string.Formatter().parse(recipe)
-    return "".join(literal + (value(column) if column else "") for literal, column, _, _ in parts)
+def _filled(recipe: str, value: Callable[[str], Spelled]) -> Spelled:
+    now, before = [], []
+    for literal, column, _, _ in string.Formatter().parse(recipe):
+        spelled = value(column) if column else NOTHING
+        now.append(literal + spelled.now)
+        before.append(literal + spelled.before)
+    return Spelled("".join(now), "".join(before))
 
 
 def _checked_format(recipe: str) -> None:
@@ -249,8 +273,8 @@ def _checked_format(recipe: str) -> None:
         raise MappingError("event_id must name a column, such as {lead_id}: else all events share one id")
 
 
-def _text(value: object, name: str) -> str:
+def _text(value: object, name: str, read: Callable[[object], str] = code) -> str:
     try:
-        return text(value)
+        return read(value)
     except ValueError as error:
         raise BadLead(Problem(name, getattr(error, "message", lambda: "must be text")())) from None

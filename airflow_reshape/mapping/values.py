@@ -123,7 +123,10 @@ def _foreign(value: Any, depth: int) -> Any:
         return UNREADABLE
     if kind.__name__ in ("datetime64", "timedelta64"):
         value = value.astype(f"{kind.__name__}[us]")  # .item() of nanoseconds is a bare integer
+    if kind.__name__ in ("float32", "float16"):
+        return plain(float(str(value)), depth)  # .item() of 19.99 is 19.989999771118164
     if not getattr(value, "ndim", 0) and hasattr(value, "item"):
         unwrapped = value.item()
         return plain(float(value) if type(unwrapped) is kind else unwrapped, depth)
-    return plain(value.tolist(), depth)
+    short = str(getattr(value, "dtype", "")).lower() in ("float32", "float16")
+    return plain(list(value) if short else value.tolist(), depth)

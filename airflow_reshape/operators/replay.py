@@ -108,6 +108,7 @@ class ReshapeReplayOperator(BaseReshapeOperator):
             self.log,
             ledger=open_ledger(settings, plan, identity),
             failures=self._replay,
+            is_one_source=False,
             identity=identity,
         )
 

@@ -14,7 +14,10 @@ from tests.checkpoint.stores import Store
 
 
 def leads(count: int) -> list[dict[str, Any]]:
-    return [{"lead_id": n, "email": f"person{n}@example.com", "currency": "EUR", "value": n} for n in range(count)]
+    return [
+        {"lead_id": n or "first", "email": f"person{n}@example.com", "currency": "EUR", "value": n}
+        for n in range(count)
+    ]
 
 
 def send(store: Store, rows: Any, conn_id: str = "reshape_default", **options: Any) -> dict[str, Any]:
@@ -28,7 +31,7 @@ def received(sandbox: RunningSandbox) -> Counter[str]:
 
 
 def everything(count: int) -> set[str]:
-    return {f"{n}:qualified" for n in range(count)}
+    return {f"{n or 'first'}:qualified" for n in range(count)}
 
 
 def interrupted(sandbox: RunningSandbox, rows: list[dict[str, Any]], after: int) -> Iterator[dict[str, Any]]:

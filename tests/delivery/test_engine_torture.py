@@ -29,6 +29,7 @@ from airflow_reshape.delivery.stopping import Stopping
 from airflow_reshape.delivery.transport import Answer, TransportFailure
 from airflow_reshape.delivery.trouble import Trouble
 from airflow_reshape.events.prepared import PreparedEvent
+from airflow_reshape.events.wire import to_bytes
 from tests.delivery.leads import builder, lead
 from tests.limits.servers import Model
 from tests.limits.simulated_time import SimulatedTime
@@ -239,7 +240,7 @@ def play(scenario: Scenario) -> Ended:
                 if seconds and not stopping.is_halted():
                     await asyncio.sleep(seconds)
                 event = PreparedEvent(template.event, {"event": {"id": str(position)}}, order_key=key)
-                await dispatch.admit(Pending(position, event, None))
+                await dispatch.admit(Pending(position, event, None, to_bytes(event.body)))
             await dispatch.all_settled()
         dispatch.decide(Kind.UNSENT if stopping.is_halted() else Kind.REJECTED)
         return Ended(server, loop.time(), stopping, limits.in_flight)

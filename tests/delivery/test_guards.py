@@ -10,6 +10,7 @@ import pytest
 from airflow_reshape.delivery.guards import CLOCKS_MAY_DIFFER, GUARDS, Guards, stopped_by
 from airflow_reshape.delivery.ledger.claims import Claim
 from airflow_reshape.delivery.outcome import Kind
+from airflow_reshape.delivery.repeats import Repeat
 from airflow_reshape.delivery.report import report
 from airflow_reshape.events.prepared import PreparedEvent
 from tests.delivery.leads import builder, lead, send
@@ -49,7 +50,9 @@ def prepared(**columns: Any) -> PreparedEvent:
         (MARKETING, {}, "no_consent"),
         (MARKETING, {"consent.marketing": None}, "no_consent"),
         (MARKETING, {"consent.marketing": ""}, "no_consent"),
-        (MARKETING, {"consent.marketing": "maybe"}, "no_consent"),
+        (MARKETING, {"consent.marketing": "maybe"}, "unreadable_consent"),
+        (BOTH, {"consent.marketing": "maybe", "consent.analytics": "no"}, "no_consent"),
+        (BOTH, {"consent.marketing": "maybe", "consent.analytics": True}, "unreadable_consent"),
         (MARKETING, {"consent.marketing": 0}, "no_consent"),
         (MARKETING, {"consent.analytics": True}, "no_consent"),
         (MARKETING, {"consent.marketing": "yes"}, None),
@@ -91,20 +94,21 @@ def test_the_consent_is_read_on_both_generations_and_sent_on_one() -> None:
         assert ("consent" in event.body) is sent
 
 
-ALWAYS_FAILING = {"in_future", "unknown_stage", "rejected_in_this_run"}
+ALWAYS_FAILING = {"in_future", "unknown_stage", "rejected_in_this_run", "unreadable_consent"}
 
 
 @pytest.mark.parametrize(
     ("guards", "failing"),
     [
-        (Guards(), {"too_old", *ALWAYS_FAILING}),
-        (Guards(max_age_is_chosen=True), ALWAYS_FAILING),
-        (Guards(validate_only=True, require_identifier=True), {"too_old", *ALWAYS_FAILING}),
+        (Guards(), {"too_old", "fan_out", *ALWAYS_FAILING}),
+        (Guards(allow_fan_out=True), {"too_old", *ALWAYS_FAILING}),
+        (Guards(max_age_is_chosen=True), {"fan_out", *ALWAYS_FAILING}),
+        (Guards(validate_only=True, require_identifier=True), {"too_old", "fan_out", *ALWAYS_FAILING}),
     ],
 )
 def test_which_count_as_failures(guards: Guards, failing: set[str]) -> None:
     assert guards.failing == failing
-    assert failing <= {*GUARDS, "unknown_stage", Claim.REJECTED_THIS_RUN.value}
+    assert failing <= {*GUARDS, "unknown_stage", Repeat.FAN_OUT.value, Claim.REJECTED_THIS_RUN.value}
 
 
 def test_what_a_guard_stops_is_not_sent() -> None:

@@ -287,7 +287,7 @@ def test_a_lead_with_three_rows_makes_no_word_of_its_name() -> None:
 def disqualified(*reasons: str) -> list[str]:
     """The report of leads lost for these reasons."""
     lost = {"stage": "Lost", "currency": "EUR", "value": 0, "user.id": "7"}
-    rows = [{**lost, "lead_id": n, "disqualification_reason": reason} for n, reason in enumerate(reasons)]
+    rows = [{**lost, "lead_id": n, "disqualification_reason": reason} for n, reason in enumerate(reasons, 1)]
     steering = Steering(stage_map={"Lost": "lead_disqualified"}, reason_map={"Too small": "out_of_icp"})
     with scripted() as server:
         sent = send(server.url, rows, prepare=EventBuilder(FieldMap(), steering, Rules()))

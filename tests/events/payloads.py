@@ -195,7 +195,6 @@ def for_webhooks(body: dict[str, Any]) -> dict[str, Any]:
 
 #: What the newer generation does not take of the above, by field.
 LEFT_OUT_ON_WEBHOOKS = {
-    "qualified, several contacts": ("user.email", "user.phone"),
     "qualified, hashed": ("user.email", "user.phone"),
     "qualified, one hash as text": ("user.email", "user.phone"),
 }

@@ -37,8 +37,8 @@ BAD: dict[str, Any] = {
     "event.properties.score": {"nested": 1},
     "user": "ana",
     "context": "here",
-    "context.url": "example.com",
-    "cookies": "_ga=GA1.2",
+    "context.url": "ftp://example.com",
+    "cookies": "none",
     "cookies._ga": True,
     "consent": "yes",
 }
@@ -97,7 +97,7 @@ def test_contacts(name: str, generation: Generation, many: bool, contact: str) -
     assert written(one) == one
     assert written([one]) == ([one] if many else one)
     assert written([one, one]) == ([one] if many else one)
-    assert written(several) == (several if many else None)
+    assert written(several) == (several if many else one)
     assert written(HASH) == (HASH if many else None)
     assert written(HASH.upper()) == (HASH if many else None)
     assert written([HASH]) == ([HASH] if many else None)

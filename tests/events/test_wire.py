@@ -85,7 +85,7 @@ def test_a_bad_cookie_costs_itself(given: Any, generation: Generation) -> None:
     assert outcome.fields == ["cookies._ga"]
 
 
-@pytest.mark.parametrize("given", [["_ga"], [{"name": [1], "value": "x"}], "_ga=GA1", 5, [[]]])
+@pytest.mark.parametrize("given", [["_ga"], [{"name": [1], "value": "x"}], "_ga", 5, [[]]])
 def test_cookies_that_are_none_are_left_out(given: Any) -> None:
     outcome = read("lead_qualified", cookies=given)
     assert outcome.body is not None
@@ -165,7 +165,7 @@ def test_parts_made_as_models_are_read_by_the_rules_of_the_send(generation: Gene
     outcome = Read(data, generation)
     assert outcome.body is not None
     assert outcome.body["user"].get("email") == (
-        ["a@example.com", "b@example.com"] if generation == "standard" else None
+        ["a@example.com", "b@example.com"] if generation == "standard" else "a@example.com"
     )
     assert outcome.body["user"]["first_name"] == "Ana"
     assert outcome.fields == ([] if generation == "standard" else ["user.email"])

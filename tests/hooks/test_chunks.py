@@ -17,6 +17,7 @@ from airflow_reshape.delivery.source import total_of
 from airflow_reshape.events import LeadQualified
 from airflow_reshape.exceptions import ReshapeConfigurationError
 from airflow_reshape.hooks.chunks import CHUNK_SECONDS, FIRST_SLICE, chunked, known_total
+from tests.mapping.builders import LEAD, event
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -115,7 +116,10 @@ def test_how_many_leads_there_are(leads: Any, total: int | None) -> None:
     assert total in (None, sum(len(chunk) for chunk in chunks))
 
 
-@given(st.lists(st.dictionaries(st.text(), st.integers()) | st.lists(st.integers(), max_size=9).map(tuple)))
+ROWS = st.dictionaries(st.text(), st.integers())
+
+
+@given(st.lists(ROWS | st.lists(ROWS, max_size=9).map(tuple)))
 def test_the_number_told_is_the_number_read(items: list[Any]) -> None:
     for leads in (items, tuple(items), deque(items)):
         assert known_total(leads) == sum(len(chunk) for chunk in chunked(leads, rows=7, clock=stopped))
@@ -256,8 +260,43 @@ def test_an_execution_timeout_in_a_source_goes_through() -> None:
         list(chunked(source()))
 
 
-@given(st.lists(st.lists(st.integers(), max_size=9), max_size=20), st.integers(1, 7))
-def test_a_lazy_sequence_gives_what_it_holds(items: list[list[int]], size: int) -> None:
+@given(st.lists(st.lists(ROWS, max_size=9), max_size=20), st.integers(1, 7))
+def test_a_lazy_sequence_gives_what_it_holds(items: list[list[dict[str, int]]], size: int) -> None:
     chunks = list(chunked(Lazy(items), rows=size))
     assert [one for chunk in chunks for one in chunk] == [one for item in items for one in item]
     assert all(1 <= len(chunk) <= size for chunk in chunks)
+
+
+class Table:
+    """Iterating it gives its columns, as with polars."""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("lead_id", "email"))
+
+
+@pytest.mark.parametrize(("package", "name"), [("polars.dataframe.frame", "DataFrame"), ("pyarrow.lib", "Table")])
+def test_a_table_of_columns_is_refused_by_its_form(package: str, name: str) -> None:
+    table = type(name, (Table,), {"__module__": package})()
+    with pytest.raises(ReshapeConfigurationError, match=f"a {name} of {package.partition('.')[0]}, .*give leads"):
+        list(chunked(table))
+
+
+@pytest.mark.parametrize("kind", [tuple, list])
+@pytest.mark.parametrize("lazy", [False, True])
+def test_rows_without_names_are_refused_by_their_form(kind: type, lazy: bool) -> None:
+    leads: Any = [kind((1, "ana@example.com")), kind((2, "ion@example.com"))]
+    with pytest.raises(ReshapeConfigurationError, match=f"rows of type {kind.__name__}, .*dict\\(zip"):
+        list(chunked(iter(leads) if lazy else leads))
+
+
+def test_one_row_without_names_among_others_is_one_bad_lead() -> None:
+    leads = [{"lead_id": 1}, (2, "ion@example.com"), {"lead_id": 3}]
+    assert known_total(leads) == 3
+    assert [lead for chunk in chunked(leads) for lead in chunk] == leads
+
+
+def test_floats_of_32_bits_keep_their_digits() -> None:
+    frame = pd.DataFrame({"value": pd.array([19.99, None], dtype="float32"), "n": [1, 2]})
+    (chunk,) = chunked(frame)
+    assert str(chunk[0]["value"]) == "19.99"  # type: ignore[index]
+    assert event({**LEAD, **chunk[0]}, unknown_columns="ignore").body["event"]["value"] == 19.99  # type: ignore[dict-item]

@@ -344,7 +344,7 @@ def test_a_source_that_breaks_in_an_outage_is_the_cause(hook_for: HookFor) -> No
 def test_which_skipped_leads_fail_a_task(
     skipped: dict[str, Any], fails: bool, sandbox: RunningSandbox, hook_for: HookFor
 ) -> None:
-    leads = [{"lead_id": n, "currency": "EUR", "stage": "SQL"} for n in range(5)]
+    leads = [{"lead_id": n + 1, "currency": "EUR", "stage": "SQL"} for n in range(5)]
     leads[3] |= skipped
     arguments: dict[str, Any] = {
         "stage_map": {"SQL": "lead_qualified", "New": None},

@@ -153,6 +153,15 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"baseline": True}, "baseline needs ledger_conn_id"),
     ({"baseline": 1, "ledger_conn_id": "ledger"}, "baseline"),
     ({"ledger_conn_id": 7}, "ledger_conn_id"),
+    ({"consent_map": ["granted"]}, "consent_map must be a dict of purposes"),
+    ({"consent_map": {"marketing": {"granted": 1}}}, "must be True for a yes, or False for a no"),
+    ({"consent_map": {"marketing": {"no": True}}}, "'no' is a no, and cannot be made a yes"),
+    ({"consent_map": {" No\u200b": True}}, "is a no, and cannot be made a yes"),
+    ({"consent_map": {0: True}}, "0 is a no, and cannot be made a yes"),
+    ({"consent_map": {"sales": {"granted": True}}}, "'sales' is no purpose; there are analytics"),
+    ({"consent_map": {"marketing": {"Granted": True, "granted ": False}}}, "says two things for"),
+    ({"consent_map": {(1, 2): True}}, "must be a word of the CRM"),
+    ({"allow_fan_out": "yes"}, "allow_fan_out must be True or False"),
     ({"event": "lead_qualfied"}, "did you mean 'lead_qualified'"),
 ]
 

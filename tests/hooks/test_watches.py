@@ -49,7 +49,7 @@ def talkative(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def leads() -> list[dict[str, Any]]:
-    return [{"lead_id": n, "currency": "EUR", "value": 1, "email": f"marker{n}@example.com"} for n in range(COUNT)]
+    return [{"lead_id": n + 1, "currency": "EUR", "value": 1, "email": f"marker{n}@example.com"} for n in range(COUNT)]
 
 
 def new_send(hook: Any, store: Store | None = None, **arguments: Any) -> LeadSend:

@@ -18,7 +18,7 @@ COUNT = 1000
 
 
 def rows() -> list[dict[str, Any]]:
-    return [{"lead_id": n, "email": f"p{n}@example.com", "currency": "EUR", "value": n} for n in range(COUNT)]
+    return [{"lead_id": n, "email": f"p{n}@example.com", "currency": "EUR", "value": n} for n in range(1, COUNT + 1)]
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +57,7 @@ def test_a_sliding_window_is_red_once(run_dag: Callable[..., Any], sandbox: Any)
 
 def test_a_source_that_is_read_once_is_replayed(run_dag: Callable[..., Any], sandbox: Any, places: Path) -> None:
     bad = rows()
-    bad[500]["money"] = bad[500].pop("currency")
+    bad[499]["money"] = bad[499].pop("currency")
     Path(os.environ["MENDED_QUEUE"]).write_text("\n".join(map(json.dumps, bad)))
     assert run_dag("read_once").state == "failed"
     assert sandbox.summary()["requests"] == COUNT - 1

@@ -162,7 +162,7 @@ def test_a_week_ends_where_the_next_begins(sandbox: RunningSandbox, new_engine: 
     send(leads(0, 4), stage_map=None, event="lead_qualified", disqualified_value=None)
     with new_engine().begin() as connection:
         now = database_now(connection)
-        connection.execute(update(events).where(events.c.lead_id == "0").values(settled_at=now - 8 * WEEK / 7))
+        connection.execute(update(events).where(events.c.lead_id == "first").values(settled_at=now - 8 * WEEK / 7))
         connection.execute(
             insert(senders).values(id="died", started_at=now - timedelta(days=1), lease_until=now - timedelta(days=1))
         )

@@ -67,7 +67,7 @@ def test_ids_can_be_copied_from_narrow_tables(sandbox: RunningSandbox, ledger_co
     rows[0]["currency"] = None
     with pytest.raises(ReshapeError):
         send_as(run, 1, rows)
-    for told in (ask("problems").stdout, ask("lead", f"{long_id}-0").stdout, ask("lead", f"{long_id}-1").stdout):
+    for told in (ask("problems").stdout, ask("lead", f"{long_id}-first").stdout, ask("lead", f"{long_id}-1").stdout):
         assert run in told
         assert long_id in told
     assert f"{long_id}-1:qualified" in ask("lead", f"{long_id}-1").stdout

@@ -93,7 +93,7 @@ def test_a_day_has_its_counts(sandbox: RunningSandbox, new_engine: NewEngine) ->
     with engine.begin() as connection:  # three of them a day before
         connection.execute(
             update(events)
-            .where(events.c.event_id.in_(["0:qualified", "1:qualified", "2:qualified"]))
+            .where(events.c.event_id.in_(["first:qualified", "1:qualified", "2:qualified"]))
             .values(settled_at=datetime(2026, 1, 31, 23, 59, 59))
         )
     told = rows(engine, DAILY)

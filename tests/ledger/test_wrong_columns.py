@@ -26,6 +26,9 @@ STAGES = {"MQL": "lead_qualified", "Lost": "lead_disqualified"}
 MENDED = {"event.currency": "devise"}
 
 
+IDS = ("1", "2", "3", "4", "first")
+
+
 @pytest.fixture
 def ledger_connection(tmp_path: Path) -> str:
     return json.dumps({"conn_type": "sqlite", "host": str(tmp_path / "ledger.sqlite")})
@@ -94,7 +97,7 @@ def test_what_is_mended_and_delivered_is_no_problem_any_more(
         with pytest.raises(ReshapeFailedLeadsError):
             send_as("first", try_number, rows, **options)
     assert sandbox.summary()["requests"] == 0
-    assert sorted(problems(tmp_path)) == [("invalid", str(number), name) for number in range(5)]
+    assert sorted(problems(tmp_path)) == [("invalid", number, name) for number in IDS]
 
     assert send_as("mended", 1, rows, **options, **mending)["delivered"] == 5
     assert sandbox.summary()["distinct_taken"] == 5
@@ -114,7 +117,7 @@ def test_the_same_event_of_another_stage_closes_nothing(sandbox: RunningSandbox,
     with pytest.raises(ReshapeFailedLeadsError):
         send_as("first", 1, [mql | {"currency": "XXQ"}, sql], event="lead_qualified")
     assert sandbox.summary()["distinct_taken"] == 1
-    assert problems(tmp_path) == [("invalid", "0", "lead_qualified")]
+    assert problems(tmp_path) == [("invalid", "first", "lead_qualified")]
 
     assert send_as("second", 1, [mql, sql], event="lead_qualified")["delivered"] == 1
     assert problems(tmp_path) == []
@@ -145,7 +148,7 @@ def test_of_a_forgotten_event_nothing_is_remembered_whatever_its_columns(
     sandbox: RunningSandbox, tmp_path: Path
 ) -> None:
     engine = create_engine(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
-    forget(engine, "0:MQL", sandbox.script_id, ledger_digests(ReshapeHook().settings))
+    forget(engine, "first:MQL", sandbox.script_id, ledger_digests(ReshapeHook().settings))
     with pytest.raises(ReshapeFailedLeadsError) as failed:
         send_as("first", 1, with_columns(score=1))
     assert failed.value.summary is not None
@@ -158,7 +161,7 @@ def test_kept_rows_sent_again_with_a_mended_mapping_are_no_problem_any_more(
 ) -> None:
     """The old column came back empty, or with the wrong currency: what is mapped wins."""
     path = f"file://{tmp_path}/failures"
-    rows = [row | {"currency": None if row["lead_id"] else "USD"} for row in with_columns(devise="RON")]
+    rows = [row | {"currency": None if row["value"] else "USD"} for row in with_columns(devise="RON")]
 
     def queue() -> Iterator[dict[str, Any]]:
         yield from rows
@@ -167,7 +170,7 @@ def test_kept_rows_sent_again_with_a_mended_mapping_are_no_problem_any_more(
     task = ReshapeDecoratedOperator(task_id="task", python_callable=queue, op_args=[], op_kwargs={}, **options)
     with pytest.raises(ReshapeFailedLeadsError):
         task.execute({"ti": Try(task_id="task")})  # type: ignore[typeddict-item]
-    assert sorted(problems(tmp_path)) == [("invalid", str(number), "lead_qualified") for number in range(5)]
+    assert sorted(problems(tmp_path)) == [("invalid", number, "lead_qualified") for number in IDS]
 
     replay = ReshapeReplayOperator(task_id="replay", reasons=["invalid"], mapping=MENDED, **options)
     assert replay.execute({"ti": Try(task_id="replay")})["delivered"] == 5  # type: ignore[typeddict-item]

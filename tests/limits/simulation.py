@@ -20,6 +20,7 @@ from airflow_reshape.delivery.retry import RetryPolicy
 from airflow_reshape.delivery.stopping import Stopping
 from airflow_reshape.delivery.trouble import Trouble
 from airflow_reshape.events.prepared import PreparedEvent
+from airflow_reshape.events.wire import to_bytes
 from tests.delivery.leads import builder, lead
 from tests.limits.servers import Model
 from tests.limits.simulated_time import SimulatedTime
@@ -95,7 +96,7 @@ def simulate(
         while loop.time() < seconds and (events is None or position < events) and not stopping.is_halted():
             position += 1
             event = PreparedEvent(template.event, {"event": {"id": str(position)}}, order_key=keys(position))
-            await dispatch.admit(Pending(position, event, None))
+            await dispatch.admit(Pending(position, event, None, to_bytes(event.body)))
         if events is None:
             stopping.stop(Halt(Stop.REQUESTED, "time is up"))
         await dispatch.all_settled()

@@ -171,7 +171,7 @@ SENT = [
     ("user.id", 2**63 - 1, "9223372036854775807"),
     ("user.id", Kind.SQL, "SQL"),
     ("user.id", Level.LOW, "1"),
-    ("user.id", Loud(), None),
+    ("user.city", Loud(), None),
     ("user.id", LoudText(" x "), "x"),
     ("user.id", LoudNumber(7), "7"),
     ("user.id", {"x": 1}, None),

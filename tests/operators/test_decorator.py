@@ -67,7 +67,7 @@ def test_a_dict_annotation_makes_one_xcom() -> None:
 
 def test_a_generator_is_sent(sandbox: RunningSandbox, ti: Any) -> None:
     def leads(count: int) -> Any:
-        yield from ({"lead_id": n, "currency": "EUR"} for n in range(count))
+        yield from ({"lead_id": n + 1, "currency": "EUR"} for n in range(count))
 
     operator = ReshapeDecoratedOperator(
         task_id="t", python_callable=leads, op_args=[25], op_kwargs={}, event="lead_qualified"

@@ -20,11 +20,11 @@ from airflow_reshape.sandbox.testing import RunningSandbox
 from airflow_reshape.transfers.sql_to_reshape import SqlToReshapeOperator
 
 LIMIT = 50
-QUERY = "SELECT id AS lead_id, 'EUR' AS currency, 1 AS value, stage FROM leads WHERE id < :below -- all of them"
+QUERY = "SELECT id AS lead_id, 'EUR' AS currency, 1 AS value, stage FROM leads WHERE id <= :below -- all of them"
 
 
 def leads(count: int) -> list[dict[str, Any]]:
-    return [{"lead_id": n, "currency": "EUR", "value": 1} for n in range(count)]
+    return [{"lead_id": n + 1, "currency": "EUR", "value": 1} for n in range(count)]
 
 
 def generator(count: int) -> Any:
@@ -54,7 +54,7 @@ def crm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "crm.sqlite"
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("CREATE TABLE leads (id INTEGER, stage)")
-        db.executemany("INSERT INTO leads VALUES (?, ?)", [(n, "New" if n >= 500 else "MQL") for n in range(600)])
+        db.executemany("INSERT INTO leads VALUES (?, ?)", [(n, "New" if n > 500 else "MQL") for n in range(1, 601)])
     monkeypatch.setenv("AIRFLOW_CONN_CRM", json.dumps({"conn_type": "sqlite", "host": str(path)}))
 
 
@@ -76,7 +76,7 @@ def test_all_or_none(sandbox: RunningSandbox, ti: Any, operator: Any, count: int
 def test_rows_that_make_no_event_do_not_count(sandbox: RunningSandbox, ti: Any) -> None:
     """The query gives 150 rows, of which 50 make an event."""
     operator = queried(600)
-    operator.sql = QUERY.replace("WHERE", "WHERE id >= 450 AND")
+    operator.sql = QUERY.replace("WHERE", "WHERE id > 450 AND")
     summary = operator.execute({"ti": ti})
     assert summary["delivered"] == 50
     assert summary["skipped_by"] == {"stage_not_sent": 100}

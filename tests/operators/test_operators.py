@@ -162,7 +162,7 @@ def test_an_older_airflow_is_told_what_is_missing(
 
 def test_a_cleared_task_sends_the_mended_lead_only(sandbox: RunningSandbox, ti: Any) -> None:
     context: Any = {"ti": ti, "task_state_store": Store()}
-    leads = [{"lead_id": n, "currency": "EUR", "value": 1} for n in range(20)]
+    leads = [{"lead_id": n or "first", "currency": "EUR", "value": 1} for n in range(20)]
     leads[7]["currency"] = "euros"
     for _ in range(2):
         with pytest.raises(ReshapeFailedLeadsError):

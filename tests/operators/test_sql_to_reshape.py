@@ -26,7 +26,7 @@ COUNT = 300
 def rows() -> list[tuple[Any, ...]]:
     return [
         (n, "Lost" if n % 3 == 0 else "MQL", f"P{n}@Example.com", f"0722 1{n:02d} 456"[:12], 10.5, "money")
-        for n in range(COUNT)
+        for n in range(1, COUNT + 1)
     ]
 
 
@@ -48,7 +48,7 @@ def check_all_arrived(sandbox: RunningSandbox, summary: dict[str, Any]) -> None:
     received = sandbox.received(limit=1000)
     assert all(event["valid"] for event in received)
     assert {(event["name"], event["id"]) for event in received} == {
-        ("lead_disqualified", str(n)) if n % 3 == 0 else ("lead_qualified", f"{n}:MQL") for n in range(COUNT)
+        ("lead_disqualified", str(n)) if n % 3 == 0 else ("lead_qualified", f"{n}:MQL") for n in range(1, COUNT + 1)
     }
     assert summary["delivered"] == len(received) == COUNT
     assert {event["body"]["event"]["value"] for event in received} == {0, 10.5}

@@ -101,12 +101,12 @@ class Checkpoint:
         self._missing = {bytes.fromhex(failure) for failure in self._earlier.missing}
         self._missing |= self._earlier.failures_after(self._earlier.read)  # nobody looks for them at their positions
 
-        def key_of(row: object) -> tuple[RowKey, str | None]:
+        def key_of(row: object) -> tuple[RowKey, Prepared]:
             try:
                 lead = prepare(row)
             except Exception:  # noqa: BLE001  # the engine meets it again, and tells where
                 lead = InvalidLead(())
-            return self._keys.of(row, lead), lead.name
+            return self._keys.of(row, lead), lead
 
         self._reread = Reread(self._earlier, self._keys.start(), key_of)
         return Passing(self._watched(self._reread, self._earlier, chunks), chunks)

@@ -12,8 +12,10 @@ from enum import Enum
 from airflow_reshape.delivery.checkpoint.keys import DIGEST_BYTES, RowKey
 from airflow_reshape.delivery.checkpoint.progress import HOLE
 from airflow_reshape.delivery.checkpoint.record import CheckpointRecord
+from airflow_reshape.events.prepared import InvalidLead, Prepared
 
 MOST_AT_ONCE = 500
+NOTHING = InvalidLead(())
 
 
 class Before(Enum):
@@ -28,13 +30,13 @@ class Before(Enum):
 class KnownRow:
     """A row that an earlier try dealt with.
 
-    :param name: of the event that it makes, or None.
+    :param lead: what it makes.
     """
 
     before: Before
     row: object = field(repr=False)
     key: RowKey = field(repr=False)
-    name: str | None = None
+    lead: Prepared = field(default=NOTHING, repr=False)
 
 
 class Reread:
@@ -42,7 +44,7 @@ class Reread:
 
     :param record: what is known of it.
     :param start: the digest of no rows.
-    :param key_of: makes the key of a row, and tells the name of its event.
+    :param key_of: makes the key of a row, and tells what it makes.
 
     :ivar agreed: position up to which the rows are the same as before.
     :ivar done: nothing of the record is left to compare.
@@ -50,7 +52,7 @@ class Reread:
     """
 
     def __init__(
-        self, record: CheckpointRecord, start: bytes, key_of: Callable[[object], tuple[RowKey, str | None]]
+        self, record: CheckpointRecord, start: bytes, key_of: Callable[[object], tuple[RowKey, Prepared]]
     ) -> None:
         self._record = record
         self._key_of = key_of
@@ -61,7 +63,7 @@ class Reread:
         self._ends = deque(sorted(ends.items()))
         self._settled_beyond = record.settled_beyond()
         self._unread: deque[object] = deque()
-        self._held: list[tuple[int, object, RowKey, str | None]] = []
+        self._held: list[tuple[int, object, RowKey, Prepared]] = []
         self._ready: list[object] = []
         self._position = 0
         self.agreed = 0
@@ -96,11 +98,11 @@ class Reread:
         return left
 
     def _compare(self, row: object) -> None:
-        key, name = self._key_of(row)
+        key, lead = self._key_of(row)
         self._position += 1
         is_hole = self._position in self._record.failed or self._position in self._record.mended
         self._hasher.update(HOLE if is_hole else key.key)
-        self._held.append((self._position, row, key, name))
+        self._held.append((self._position, row, key, lead))
         self._unread.popleft()
         if self._position < self._ends[0][0]:
             return
@@ -119,13 +121,13 @@ class Reread:
             mended.get(position, key.key.hex()) == key.key.hex() for position, _, key, _ in self._held
         )
 
-    def _known(self, position: int, row: object, key: RowKey, name: str | None) -> object:
+    def _known(self, position: int, row: object, key: RowKey, lead: Prepared) -> object:
         if position in self._record.failed:
-            return KnownRow(Before.FAILED, row, key, name)
+            return KnownRow(Before.FAILED, row, key, lead)
         if position in self._record.mended:
-            return KnownRow(Before.MENDED, None, key, name)
+            return KnownRow(Before.MENDED, None, key, lead)
         if position <= self._record.settled or position in self._settled_beyond:
-            return KnownRow(Before.SETTLED, row, key, name)
+            return KnownRow(Before.SETTLED, row, key, lead)
         return row
 
     def _differ(self) -> None:

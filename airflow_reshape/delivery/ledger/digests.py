@@ -24,6 +24,12 @@ def key_of(script_id: str, event: PreparedEvent) -> str | None:
     return None if event.id is None else event_key(destination_of(script_id, event), event.name, event.id)
 
 
+def former_key_of(script_id: str, event: PreparedEvent) -> str | None:
+    """The key that an event had before texts were cleaned, if that was another one."""
+    former = event.former_id
+    return None if former is None else event_key(destination_of(script_id, event), event.name, former)
+
+
 def destination_of(script_id: str, event: PreparedEvent) -> str:
     """Where an event goes: a row may be ``dev`` on its own."""
     return f"{script_id}:{event.environment}"

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_reshape.delivery.ledger.claims import TAKEN, Claim, LedgerLostError, LedgerUnusableError
-from airflow_reshape.delivery.ledger.digests import Digests, destination_of, key_of
+from airflow_reshape.delivery.ledger.digests import Digests, destination_of, former_key_of, key_of
 from airflow_reshape.delivery.ledger.opening import LedgerSchemaError
 from airflow_reshape.delivery.ledger.store import LEASE, Entry, LedgerStore, Settlement, State
 from airflow_reshape.delivery.outcome import Kind, Outcome
@@ -130,6 +130,8 @@ class Ledger:
 
     def settle(self, outcome: Outcome) -> None:
         """Note what became of a claimed event; it is written soon."""
+        if outcome.kind not in STATES:
+            return  # a row that repeats the event of another one
         event = outcome.lead
         key = self._key(event) if isinstance(event, PreparedEvent) else None
         if key not in self._claimed or key is None:
@@ -185,11 +187,12 @@ class Ledger:
             destination=destination_of(self._script_id, event),
             body_digest=self._digests.of_body(event),
             tombstones=self._tombstones_of(event),
+            former_key=former_key_of(self._script_id, event),
         )
 
     def _tombstones_of(self, event: PreparedEvent) -> set[str]:
         user = event.event.user
-        return self._tombstones(event.lead_id, event.id, user.id if user else None)
+        return self._tombstones(event.lead_id, event.id, user.id if user else None, *event.former_ids)
 
     def _tombstones(self, *ids: str | None) -> set[str]:
         return {self._digests.of_forgotten(self._script_id, each) for each in set(ids) if each}

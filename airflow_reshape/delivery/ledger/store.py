@@ -57,6 +57,7 @@ class Entry:
     :param reason: what is wrong with an invalid one.
     :param tombstones: the digests under which its lead would have been forgotten.
     :param destination: of the event; None: the sender's.
+    :param former_key: the key that the event had while its id was spelled otherwise, or None.
     """
 
     key: str
@@ -71,6 +72,7 @@ class Entry:
     reason: str | None = None
     tombstones: Collection[str] = ()
     destination: str | None = None
+    former_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,10 +216,25 @@ class LedgerStore:
         with self._engine.begin() as connection:
             now, gone = self._look(connection, asked)
             wanted = [entry for entry in asked if entry.key not in gone]
+            self._take_former_keys(connection, [entry for entry in wanted if entry.former_key])
             rows = self._rows(connection, [entry.key for entry in wanted])
             mine, quicker = self._insert_new(connection, [e for e in wanted if e.key not in rows], now)
             rows |= quicker
             return _Look(now, gone, mine, rows, self._owners(connection, rows.values()))
+
+    def _take_former_keys(self, connection: Connection, entries: Sequence[Entry]) -> None:
+        """Give events their new key that are known under the one that they had before ids were cleaned."""
+        if not entries:
+            return
+        formers = [str(entry.former_key) for entry in entries]
+        known = self._rows(connection, [*formers, *(entry.key for entry in entries)])
+        for entry in entries:
+            if entry.former_key in known and entry.key not in known:
+                connection.execute(
+                    update(events)
+                    .where(events.c.key == entry.former_key)
+                    .values(key=entry.key, event_id=kept(entry.event_id), lead_id=kept(entry.lead_id, LEAD_ID_LENGTH))
+                )
 
     def _look(self, connection: Connection, entries: Sequence[Entry]) -> tuple[datetime, set[str]]:
         """The time, and the keys of events whose lead was forgotten."""

@@ -1,0 +1,56 @@
+"""The one cleaning that every text passes before any rule looks at it.
+
+CRMs hold invisible characters and other spellings of the same letters. Sent as they are, they match nobody.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+JOINERS = "\u200c\u200d"
+# Fillers that Unicode counts as letters or symbols, but that show nothing.
+_FILLERS = "\u115f\u1160\u2800\u3164\uffa0"
+_SELECTORS = "\u034f\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef"
+_BLANK = re.compile(rf"[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000{_FILLERS}]+")
+_INVISIBLE = re.compile(f"[{_SELECTORS}{_FILLERS}]")
+
+
+def clean(text: str) -> str:
+    """A name or free text: composed (NFC), one blank for any run of blanks and line breaks, nothing invisible.
+
+    The joiners ZWJ and ZWNJ stay where a script needs them, as in Persian and Hindi.
+    """
+    return text if _is_clean(text) else _cleaned(text, keep_joiners=True)
+
+
+def clean_code(text: str) -> str:
+    """A contact, id, code or URL: as :func:`clean`, without any joiner."""
+    return text if _is_clean(text) else _cleaned(text, keep_joiners=False)
+
+
+def _is_clean(text: str) -> bool:
+    # Printable means: no control, format or separator character but the ASCII blank.
+    if not text.isprintable() or (" " in text and ("  " in text or text[0] == " " or text[-1] == " ")):
+        return False
+    return text.isascii() or (not _INVISIBLE.search(text) and unicodedata.is_normalized("NFC", text))
+
+
+def _cleaned(text: str, *, keep_joiners: bool) -> str:
+    text = _BLANK.sub(" ", text)
+    kept = [
+        character
+        for at, character in enumerate(text)
+        if not _is_invisible(character) or (keep_joiners and character in JOINERS and _joins(text, at))
+    ]
+    return unicodedata.normalize("NFC", " ".join("".join(kept).split()))
+
+
+def _is_invisible(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Cf") or bool(_INVISIBLE.match(character))
+
+
+def _joins(text: str, at: int) -> bool:
+    """Whether a joiner stands between characters of scripts that need it: from Arabic on, and emoji."""
+    neighbours = text[at - 1 : at] + text[at + 1 : at + 2]
+    return len(neighbours) == 2 and all("\u0600" <= each < "\u1e00" or each >= "\u2190" for each in neighbours)
