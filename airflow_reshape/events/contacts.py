@@ -85,7 +85,7 @@ def contacts(
     :param split: splits a text with several.
     :param takes_hashes: a SHA-256 is one.
     """
-    if isinstance(value, str):
+    if isinstance(value, str) and value.isprintable():  # a line break may stand between two
         with suppress(PydanticCustomError):
             return Contacts([read(value)], [], is_list=False)  # most are one contact by themselves
     value = opened(decoded(bytes(value)) if isinstance(value, (bytes, bytearray)) else value)

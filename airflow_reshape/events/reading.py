@@ -18,8 +18,8 @@ Location = tuple[str | int, ...]
 
 # Leaving a field out can bring another one down (a phone without its country), never many in a row.
 MOST_PASSES = 6
-# Without it a lead of somebody's "staging" would go out as a real one.
-NEVER_LEFT_OUT: frozenset[Location] = frozenset({("context", "environment")})
+# Without the first a lead of somebody's "staging" would go out as a real one, without the second one event as many.
+NEVER_LEFT_OUT: frozenset[Location] = frozenset({("context", "environment"), ("event", "id")})
 
 RULE_TEXTS = {
     "missing": "is required",

@@ -53,7 +53,6 @@ NATIONAL = [
     ("Japan", "090-1234-5678", "+819012345678"),
     ("India", "081234 56789", "+918123456789"),
     ("Australia", "0412 345 678", "+61412345678"),
-    ("642", "0722 123 456", None),  # ISO's number of Romania, or a key of the CRM
     ("Elbonia", "0722 123 456", None),
 ]
 # national and complete numbers need no country, or not the row's
@@ -101,6 +100,17 @@ def test_the_leads_country_wins_over_the_default_region() -> None:
     assert outcome.body["user"]["phone"] == "+491711234567"
 
 
+@pytest.mark.parametrize("country", ["642", 642, "40", "+40", [57], {"id": 57}])
+def test_a_number_is_no_country(country: Any) -> None:
+    """It may be ISO's number of Romania, or a key of the CRM, or a dial code."""
+    outcome = Read(
+        base("lead_qualified", user={"id": 1, "country": country, "phone": "0722 123 456"}), default_region="RO"
+    )
+    assert outcome.body is not None
+    assert outcome.body["user"] == {"id": "1"}
+    assert outcome.fields == ["user.phone", "user.country"]
+
+
 def test_what_is_missing_is_told() -> None:
     outcome = Read(base("lead_qualified", user={"phone": "0722 123 456"}))
     assert outcome.problems == {
@@ -120,8 +130,8 @@ IMPOSSIBLE = [
     "+4912345678901234567",  # longer than E.164 allows
     "+49115",  # shorter than a number that can be dialled from elsewhere
     "+4400289267211",  # the next reader would take a zero away
-    "0722123456 / 0733123456",
-    "0722123456, 0733123456",
+    "0722123456 0733123456",
+    "+40722123456+40733123456",
     "none",
     "call me",
     "ana@example.com",
