@@ -11,21 +11,11 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
+from airflow_reshape.events.unreadable import UNREADABLE, Unreadable
+
+__all__ = ["MISSING", "UNREADABLE", "plain"]
+
 MISSING: Final = None
-
-
-class _Unreadable:
-    """The type of :data:`UNREADABLE`, which is the same in every process."""
-
-    def __repr__(self) -> str:
-        return "UNREADABLE"
-
-    def __reduce__(self) -> str:
-        return "UNREADABLE"
-
-
-UNREADABLE: Final = _Unreadable()
-"""Stands for a value that cannot be read: by the database driver, or by us. No field takes it."""
 DEEPEST_NESTING = 32
 
 
@@ -44,7 +34,7 @@ def plain(value: object, depth: int = 0) -> Any:
     kind = type(value)
     if kind is str:
         return value if value and not value.isspace() else MISSING  # type: ignore[attr-defined]
-    if value is None or kind is int or kind is bool or kind is _Unreadable:
+    if value is None or kind is int or kind is bool or kind is Unreadable:
         return value
     try:
         return _converted(value, depth)

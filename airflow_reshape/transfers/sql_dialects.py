@@ -7,10 +7,12 @@ which one. A new driver is a row there; one without a row gets the cursor that i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airflow_reshape.transfers import sql_cells
 
 if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
@@ -30,46 +32,24 @@ def _psycopg(connection: Any) -> Any:
     connection.autocommit = False  # a named cursor lives in a transaction; the extras may have asked for none
     rows = import_module("psycopg.rows")
     cursor = connection.cursor(CURSOR_NAME, row_factory=rows.tuple_row)
-    loaders = import_module("psycopg.types.datetime")
-    for name, loader in (
-        ("date", loaders.DateLoader),
-        ("timestamp", loaders.TimestampLoader),
-        ("timestamptz", loaders.TimestamptzLoader),
-    ):
-        cursor.adapters.register_loader(name, _or_text(loader))
+    sql_cells.expect_any_bytes(cursor)
     return cursor
-
-
-def _or_text(loader: type[Any]) -> type[Any]:
-    """A loader of dates that gives PostgreSQL's text where Python has no such date: ``infinity``, a year BC.
-
-    psycopg raises instead, and one such date would stop all other rows. It costs 2 µs a value.
-    """
-    unreadable = import_module("psycopg").DataError
-
-    class OrText(loader):  # type: ignore[misc]  # a class of an optional package
-        def load(self, data: Any) -> Any:
-            try:
-                return super().load(data)
-            except unreadable:
-                return bytes(data).decode()
-
-    return OrText
 
 
 def _psycopg2(connection: Any) -> Any:
     connection.autocommit = False
-    cursors = import_module("psycopg2.extensions")
-    return connection.cursor(name=CURSOR_NAME, cursor_factory=cursors.cursor)
+    return connection.cursor(name=CURSOR_NAME, cursor_factory=sql_cells.psycopg2_cursor(connection))
 
 
 def _describe_psycopg2(cursor: Any) -> None:
     """psycopg2 learns the columns of a named cursor from its first fetch: fetch no rows."""
     cursor.fetchmany(0)
+    sql_cells.expect_psycopg2(cursor)
 
 
 def _mysqlclient(connection: Any) -> Any:
     _wait_for_slow_readers(connection)
+    sql_cells.expect_mysqlclient(connection)
     return connection.cursor(import_module("MySQLdb.cursors").SSCursor)
 
 
@@ -80,6 +60,7 @@ def _pymysql(connection: Any) -> Any:
 
 def _mysql_connector(connection: Any) -> Any:
     _wait_for_slow_readers(connection)
+    sql_cells.expect_mysql_connector(connection)
     return connection.cursor(buffered=False, raw=False, dictionary=False)
 
 
@@ -104,7 +85,9 @@ class Dialect(NamedTuple):
 
     :param name: of the database, for people.
     :param open_cursor: makes the cursor that streams, out of the driver's connection.
-    :param describe: called after the query, to make the cursor know its columns.
+    :param describe: called after the query, to make the cursor know its columns and expect unreadable cells.
+    :param fetch: gives the next rows, of a cursor and their greatest number; ``UNREADABLE`` for a cell that cannot
+        be read. Default: the cursor's ``fetchmany``.
     :param hang_up: MySQL's protocol cannot end a result early: closing the cursor reads all remaining rows.
         So, when rows are left, this is called with the cursor and the connection is closed first.
     """
@@ -112,6 +95,7 @@ class Dialect(NamedTuple):
     name: str
     open_cursor: Callable[[Any], Any] = _plain
     describe: Callable[[Any], None] = _nothing
+    fetch: Callable[[Any, int], Sequence[Any]] = sql_cells.fetch
     hang_up: Callable[[Any], None] | None = None
 
     @property
@@ -122,12 +106,12 @@ class Dialect(NamedTuple):
 
 # By the driver's package: it is known from the connection, whichever hook made it.
 DIALECTS: Mapping[str, Dialect] = {
-    "psycopg": Dialect("postgresql", _psycopg),
+    "psycopg": Dialect("postgresql", _psycopg, fetch=sql_cells.fetch_psycopg),
     "psycopg2": Dialect("postgresql", _psycopg2, _describe_psycopg2),
     "MySQLdb": Dialect("mysql", _mysqlclient, hang_up=_nothing),
-    "pymysql": Dialect("mysql", _pymysql, hang_up=_forget_pymysql),
+    "pymysql": Dialect("mysql", _pymysql, sql_cells.expect_pymysql, hang_up=_forget_pymysql),
     "mysql": Dialect("mysql", _mysql_connector, hang_up=_nothing),
-    "sqlite3": Dialect("sqlite"),
+    "sqlite3": Dialect("sqlite", fetch=sql_cells.fetch_sqlite),
 }
 
 

@@ -23,7 +23,7 @@ class SqlSourceLost(AirflowException):
 
 
 class SqlRefused(AirflowFailException):
-    """The database refused the login or the query, or a value cannot be read. A retry cannot help."""
+    """The database refused the login or the query, or cannot compute a value. A retry cannot help."""
 
 
 class SqlUnusable(AirflowFailException):
@@ -81,8 +81,8 @@ REFUSED_TEXTS: Mapping[Step, str] = {
     "execute": "{source} refused the query: {why} ({kind}). What the database says is left out, for it may quote "
     "values: use a SQL client.",
     "fetch": "{source}: a value after row {rows} cannot be computed or read ({kind}). What the database says is left "
-    "out, for it may quote values. Cast the column to text, or leave such rows out: dates BC, numbers too large, "
-    "broken encodings.",
+    "out, for it may quote values. Change the expression, or leave such rows out: a division by zero, a text that is "
+    "no number; with a driver that we do not know also a date or a text that it cannot read.",
 }
 
 

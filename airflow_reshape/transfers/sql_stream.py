@@ -52,8 +52,8 @@ class SqlStream:
     :param parameters: its parameters, in the driver's own style; a list, a dict, or None.
     :param chunk_size: rows fetched at a time, and the most that are held in memory.
     :raises SqlUnusable: at once: not one query. On entering: no rows, or columns unnamed or named twice.
-    :raises SqlRefused: on entering or reading: the database refuses the login or the query, or a value of the
-        result cannot be read.
+    :raises SqlRefused: on entering or reading: the database refuses the login or the query, or cannot compute a
+        value of the result. One that only the driver cannot read is ``UNREADABLE``, and its row is given.
     :raises SqlSourceLost: on entering or reading: the database is away. The only one that is worth a retry.
 
     :ivar columns: the names of the result's columns, known once entered, before the first row is fetched.
@@ -115,7 +115,7 @@ class SqlStream:
         if self._cursor is None:
             raise RuntimeError("a SqlStream is open only inside its `with`, and is read only once")
         try:
-            while chunk := self._call("fetch", lambda: self._cursor.fetchmany(self._chunk_size)):
+            while chunk := self._call("fetch", lambda: self._how.fetch(self._cursor, self._chunk_size)):
                 rows = _as_dicts(self.columns, chunk)
                 self.rows_read += len(rows)
                 yield rows

@@ -99,6 +99,14 @@ def test_what_cannot_be_kept_is_marked_and_stays_unreadable(value: Any) -> None:
     assert plain(row["x"]) is UNREADABLE
 
 
+def test_what_the_driver_could_not_read_stays_that() -> None:
+    row = kept({"lead_id": 5, "x": UNREADABLE, "y": [UNREADABLE, {"z": UNREADABLE}], "w": (UNREADABLE,)})
+    assert row["x"] is row["y"][0] is row["y"][1]["z"] is row["w"][0] is UNREADABLE
+    content = encoded_row({"x": UNREADABLE}, plain)
+    assert holds_unreadable(content)
+    assert encoded_row(decoded_row(content), plain) == content
+
+
 def test_its_text_is_kept() -> None:
     row = kept({"x": 2j})
     assert row["x"].type == "builtins.complex"

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airflow_reshape.delivery.failures.rows import decoded_row, encoded_row
 from airflow_reshape.delivery.ledger.digests import Digests, event_key
-from airflow_reshape.events.prepared import PreparedEvent
+from airflow_reshape.events.prepared import InvalidLead, PreparedEvent
+from airflow_reshape.events.unreadable import UNREADABLE
 from tests.delivery.leads import builder, lead
 
+ROOT = Path(__file__).parents[2]
 DIGESTS = Digests("one")
 
 
@@ -45,6 +51,21 @@ def test_keys_have_versions_and_no_two_say_the_same() -> None:
     assert other.version != DIGESTS.version
     assert other.of_forgotten("SCRIPT01", "a") != DIGESTS.of_forgotten("SCRIPT01", "a")
     assert DIGESTS.of_forgotten("SCRIPT01", "a") != DIGESTS.of_forgotten("SCRIPT02", "a")
+
+
+OF_UNREADABLE = """
+from airflow_reshape.delivery.ledger.digests import Digests
+from airflow_reshape.events.prepared import InvalidLead
+from airflow_reshape.events.unreadable import UNREADABLE
+row = {"lead_id": 1, "email": UNREADABLE, "tags": [UNREADABLE]}
+print(Digests("one").of_invalid("SCRIPT01:prod", row, InvalidLead(())))
+"""
+
+
+def test_what_the_driver_could_not_read_has_the_same_key_in_each_process() -> None:
+    done = subprocess.run([sys.executable, "-c", OF_UNREADABLE], cwd=ROOT, check=True, capture_output=True, text=True)
+    row = decoded_row(encoded_row({"lead_id": 1, "email": UNREADABLE, "tags": [UNREADABLE]}, lambda value: value))
+    assert DIGESTS.of_invalid("SCRIPT01:prod", row, InvalidLead(())) == done.stdout.strip()
 
 
 def test_any_text_makes_a_key() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,9 @@ def test_sqlite(sandbox: RunningSandbox, ti: Any) -> None:
     check_all_arrived(sandbox, summary)
 
 
-def test_postgresql(sandbox: RunningSandbox, ti: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def postgres(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The CRM in PostgreSQL."""
     from tests.databases import postgres_server
 
     with postgres_server() as server:
@@ -71,9 +74,40 @@ def test_postgresql(sandbox: RunningSandbox, ti: Any, monkeypatch: pytest.Monkey
         hook = PostgresHook("crm")
         hook.run("CREATE TABLE leads (id int, stage text, email text, phone text, amount numeric(9,2), reason text)")
         hook.insert_rows("leads", rows())
-        query = QUERY.format(since="%(since)s")
-        summary = operator(query, parameters={"since": 0}).execute({"ti": ti})
+        yield
+
+
+@pytest.mark.usefixtures("postgres")
+def test_postgresql(sandbox: RunningSandbox, ti: Any) -> None:
+    summary = operator(QUERY.format(since="%(since)s"), parameters={"since": 0}).execute({"ti": ti})
     check_all_arrived(sandbox, summary)
+
+
+BROKEN = {0, 101, 102, 299}  # the first row, neighbours, the last
+
+
+def check_sent_without(sandbox: RunningSandbox, summary: dict[str, Any], field: str) -> None:
+    """All leads arrived, and those with a broken cell without that field."""
+    check_all_arrived(sandbox, summary)
+    users = {
+        int(event["id"].partition(":")[0]): event["body"].get("user", {}) for event in sandbox.received(limit=1000)
+    }
+    assert {lead for lead, user in users.items() if field not in user} == BROKEN
+    assert all("email" in user for user in users.values())
+    assert sum(summary["left_out_by"].values()) == len(BROKEN)
+
+
+def test_a_cell_that_sqlite3_cannot_read(sandbox: RunningSandbox, ti: Any, crm: Path) -> None:
+    with closing(sqlite3.connect(crm)) as db, db:
+        db.execute(f"UPDATE leads SET phone = CAST(x'ff' || phone AS TEXT) WHERE id IN {tuple(BROKEN)}")
+    check_sent_without(sandbox, operator(QUERY.format(since=0)).execute({"ti": ti}), "phone")
+
+
+@pytest.mark.usefixtures("postgres")
+def test_a_cell_that_psycopg_cannot_read(sandbox: RunningSandbox, ti: Any) -> None:
+    seen = f"CASE WHEN id IN {tuple(BROKEN)} THEN 'infinity' ELSE TIMESTAMPTZ '2026-03-29' END AS \"user.created_at\""
+    query = QUERY.format(since=0).replace("SELECT", f"SELECT {seen},")
+    check_sent_without(sandbox, operator(query).execute({"ti": ti}), "created_at")
 
 
 @pytest.mark.usefixtures("crm")

@@ -33,7 +33,7 @@ class KeptLead:
     :param named: ids of the lead, its event and its person, as far as the mapping finds them in the row.
     :param row: the raw row, encoded.
     :param digest: of the row: the same row has the same.
-    :param unreadable: a value of the row is kept as text only.
+    :param unreadable: a value of the row is kept as text only, or could not be read in the first place.
     """
 
     id: str

@@ -2,7 +2,7 @@
 
 JSON has no dates, decimals or bytes, and whether a time is text or a datetime matters to who reads it. Such values are
 written as ``{"$": type, "v": text}``. Values of other libraries are written as the plain values that the mapping makes
-of them; what it cannot read either is kept as its text, marked, and stays unreadable.
+of them; what it cannot read either is kept as its text, marked, and stays unreadable. ``UNREADABLE`` stays itself.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from uuid import UUID
 
 from airflow_reshape.events.models import BaseEvent, Event, model_for
 from airflow_reshape.events.rules import Reading, Rules
+from airflow_reshape.events.unreadable import UNREADABLE
 
 Plain = Callable[[object], Any]
 """Makes plain Python values of whatever a row holds; never raises."""
@@ -77,18 +78,20 @@ def row_text(content: Any) -> str:
 
 
 def holds_unreadable(content: Any) -> bool:
-    """Whether a value of an encoded row is kept as text only."""
+    """Whether a value of an encoded row is kept as text only, or could not be read in the first place."""
     if isinstance(content, list):
         return any(map(holds_unreadable, content))
     if not isinstance(content, dict):
         return False
-    return content.get(TAG) in ("unreadable", "deep") or any(map(holds_unreadable, content.values()))
+    return content.get(TAG) in ("unreadable", "unread", "deep") or any(map(holds_unreadable, content.values()))
 
 
 def _encoded(value: object, plain: Plain, depth: int) -> Any:
     kind = type(value)
     if value is None or kind is bool or kind is str:
         return value
+    if value is UNREADABLE:
+        return {TAG: "unread"}
     if isinstance(value, (dict, list, tuple, set, frozenset)):
         return _container(value, plain, depth)
     write = _WRITERS.get(kind)
@@ -243,5 +246,6 @@ _READERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "map": lambda content: {_decoded(key): _decoded(item) for key, item in content["v"]},
     "event": _read_event,
     "unreadable": lambda content: Unreadable(content["type"], content["v"]),
+    "unread": lambda _: UNREADABLE,
     "deep": _endless,
 }
