@@ -13,8 +13,10 @@ from tests.events.test_countries import LANGUAGES
 
 
 def example(region: str) -> phonenumbers.PhoneNumber:
-    number = phonenumbers.example_number_for_type(region, PhoneNumberType.MOBILE)
-    return number or phonenumbers.example_number(region)
+    mobile = phonenumbers.example_number_for_type(region, PhoneNumberType.MOBILE)
+    number = mobile or phonenumbers.example_number(region)
+    assert number is not None
+    return number
 
 
 def test_a_national_number_is_read_with_the_name_of_its_country() -> None:
