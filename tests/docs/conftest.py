@@ -15,6 +15,7 @@ from tests.connections import reshape_connection
 # L-00028 has no currency, which is invalid.
 CRM = """
     CREATE TABLE leads (id, email, phone, country, currency);
+    CREATE TABLE consents (lead_id, granted_at, withdrawn_at);
     CREATE TABLE stage_history (lead_id, stage, changed_at, lost_reason);
     CREATE TABLE form_submissions (lead_id, page_url, landing_url, referrer, user_agent, ip, ga, fbp, consent_ads);
     INSERT INTO leads VALUES

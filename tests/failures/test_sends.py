@@ -174,7 +174,7 @@ def test_a_replay_sends_what_an_outage_left(sandbox: RunningSandbox, path: str) 
 
 
 def test_events_are_replayed_as_events(sandbox: RunningSandbox, path: str) -> None:
-    events = [LeadQualified.model_validate({"event": {"id": str(n), "currency": "EUR"}}) for n in range(5)]
+    events = [LeadQualified.model_validate({"event": {"id": str(n), "currency": "EUR"}}) for n in range(1, 6)]
     sandbox.set_faults(ids=["3"], statuses={"422": 1.0})
     with pytest.raises(ReshapeFailedLeadsError):
         generated(lambda: events, path)

@@ -40,7 +40,7 @@ pytestmark = pytest.mark.timeout(90)
 COUNT = 3_000
 CONCURRENCY = 16
 READ = f"""
-    SELECT id AS event__id, id % 97 AS lead_id, email, 'EUR' AS currency FROM leads WHERE id <= {COUNT} ORDER BY id
+    SELECT id AS event__id, 1 + id % 97 AS lead_id, email, 'EUR' AS currency FROM leads WHERE id <= {COUNT} ORDER BY id
 """
 OPEN_TRANSACTIONS = "SELECT count(*) FROM pg_stat_activity WHERE xact_start IS NOT NULL AND pid <> pg_backend_pid()"
 
