@@ -58,6 +58,8 @@ def _in_future(event: PreparedEvent, guards: Guards, now: datetime) -> bool:
 
 
 def _no_consent(event: PreparedEvent, guards: Guards, now: datetime) -> bool:
+    if not guards.require_consent:
+        return False
     consent, unread = event.event.consent, event.answers.unread
     return any(name not in unread and not (consent and getattr(consent, name)) for name in guards.require_consent)
 

@@ -6,6 +6,7 @@ import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from airflow_reshape.events.cleaning import clean_code
@@ -253,9 +254,14 @@ def _cell(row: Mapping[str, Any], column: str) -> Any:
     return next((value for key, value in row.items() if isinstance(key, str) and key.lower() == name), None)
 
 
+@lru_cache(maxsize=64)
+def _parts(recipe: str) -> tuple[tuple[str, str | None], ...]:
+    return tuple((literal, column) for literal, column, _, _ in string.Formatter().parse(recipe))
+
+
 def _filled(recipe: str, value: Callable[[str], Spelled]) -> Spelled:
     now, before = [], []
-    for literal, column, _, _ in string.Formatter().parse(recipe):
+    for literal, column in _parts(recipe):
         spelled = value(column) if column else NOTHING
         now.append(literal + spelled.now)
         before.append(literal + spelled.before)

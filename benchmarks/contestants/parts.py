@@ -29,6 +29,7 @@ def parts(rows: Sequence[dict[str, Any]]) -> Iterator[tuple[str, Callable[[], ob
     """Each part by name, as a loop over all rows. One is run before the next is made."""
     from airflow_reshape.delivery.guards import stopped_by
     from airflow_reshape.delivery.outcome import Kind, Outcome
+    from airflow_reshape.delivery.repeats import EventIds
     from airflow_reshape.delivery.transport import Answer
     from airflow_reshape.delivery.verdict import judge
     from airflow_reshape.events.prepared import PreparedEvent
@@ -51,8 +52,16 @@ def parts(rows: Sequence[dict[str, Any]]) -> Iterator[tuple[str, Callable[[], ob
             tally.record(Outcome(Kind.DELIVERED, n, event, status=200, attempts=1))
 
     yield "mapping and validation", lambda: [prepare(row) for row in rows]
+    payloads = [to_bytes(event.body) for event in events]
+
+    def compare() -> None:
+        ids = EventIds()
+        for event, payload in zip(events, payloads, strict=True):
+            ids.look(event, payload)
+
     yield "guards", lambda: [stopped_by(event, guards, now) for event in events]
     yield "serialisation", lambda: [to_bytes(event.body) for event in events]
+    yield "comparing event ids", compare
     yield "reading the answer", lambda: [judge(answer) for _ in events]
     yield "counting the outcome", count
 
