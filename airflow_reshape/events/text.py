@@ -21,6 +21,8 @@ PLACEHOLDERS = frozenset(
         *("#ref!", "#value!", "#name?", "#num!", "#div/0!", "#null!"),
     )
 )
+# Written as programs do not write them, these are people's names.
+ALSO_NAMES = frozenset(("Null", "Nan", "Nat", "Nil"))
 _ZEROS = re.compile(r"[0.\-{}]+")
 
 
@@ -53,7 +55,7 @@ def identifier(value: object) -> str:
 def proper_name(value: object) -> str:
     """A part of a name or address. A placeholder is nobody's."""
     read = text(value)
-    if is_placeholder(read):
+    if is_placeholder(read) and read not in ALSO_NAMES:
         raise broken("name_placeholder", "must not be a placeholder such as NULL or N/A")
     return read
 
