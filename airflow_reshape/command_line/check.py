@@ -5,8 +5,8 @@ from __future__ import annotations
 from airflow_reshape.command_line.connections import ConnId, reshape_settings
 from airflow_reshape.command_line.dev_send import send_as_dev
 from airflow_reshape.command_line.output import add_row, failures_told, show, table
+from airflow_reshape.events.probe import PROBE_EVENT
 from airflow_reshape.hooks.plan import SendPlan
-from airflow_reshape.hooks.reshape import TEST_CONTEXT, TEST_EVENT
 from airflow_reshape.hooks.settings import ReshapeSettings
 
 
@@ -15,7 +15,7 @@ def check(conn_id: ConnId = "reshape_default") -> None:
     with failures_told():
         settings = reshape_settings(conn_id)
         _show(conn_id, settings)
-        send_as_dev(settings, TEST_EVENT.model_copy(update={"context": TEST_CONTEXT}), SendPlan())
+        send_as_dev(settings, PROBE_EVENT, SendPlan())
 
 
 def _show(conn_id: str, settings: ReshapeSettings) -> None:

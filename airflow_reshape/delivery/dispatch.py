@@ -7,7 +7,8 @@ waits (:mod:`.retry`), how many are in flight (:mod:`.limits`) and in which orde
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from random import Random
@@ -20,11 +21,12 @@ from airflow_reshape.delivery.limits.limits import NEVER, Limits
 from airflow_reshape.delivery.outcome import Kind, Outcome
 from airflow_reshape.delivery.pace import Pace
 from airflow_reshape.delivery.pending import Attempt, Pending
+from airflow_reshape.delivery.refusals import Refusals
 from airflow_reshape.delivery.retry import RetryPolicy, retry_after_seconds
 from airflow_reshape.delivery.stopping import Stopping
 from airflow_reshape.delivery.transport import Transport, TransportFailure
 from airflow_reshape.delivery.trouble import Next, Trouble
-from airflow_reshape.delivery.verdict import FOR_ALL, Action, judge, judge_failure
+from airflow_reshape.delivery.verdict import FOR_ALL, Action, Verdict, judge, judge_failure
 
 OUTAGE_IS_TOLD_AFTER = 5.0
 """Seconds; also, whatever was known of the server's limits is forgotten by then."""
@@ -42,10 +44,23 @@ class Again(NamedTuple):
     is_asked_for: bool
 
 
+class Refusal(NamedTuple):
+    """A refusal whose lead is rejected or unsent, depending on whose fault it turns out to be.
+
+    :param outcome: of the lead, if it is the lead's.
+    :param halt: of the send, if it is the connection's.
+    """
+
+    outcome: Outcome
+    halt: Halt
+
+
 class Dispatch:
     """Sends events, in one event loop.
 
     :param transport: open.
+    :param probe: a body that is no lead's, sent when leads are refused, to find out whether the connection works;
+        None: a connection that is suspected is wrong.
     :param room: events that may be here at a time.
     :param record: takes an outcome.
     :param now: current time, aware.
@@ -64,7 +79,9 @@ class Dispatch:
         record: Callable[[Outcome], None],
         pace: Pace,
         room: int,
+        probe: bytes | None = None,
     ) -> None:
+        self._probe_body = probe
         self._transport = transport
         self._limits = limits
         self._retry = retry
@@ -84,15 +101,16 @@ class Dispatch:
         self._probe: Pending | None = None
         self._probes = 0
         self._probe_at = float("-inf")
-        self._undecided: list[Outcome] = []
+        self._refusals: Refusals[Refusal] = Refusals()
+        self._asking: asyncio.Task[None] | None = None
         self._follows: dict[Action, Callable[[Pending, Attempt], Outcome | Again | None]] = {
             Action.DELIVERED: self._delivered,
             Action.REJECTED: self._rejected,
             Action.REFUSED: self._refused,
             Action.RETRY: self._failed,
             Action.BUSY: self._failed,
-            Action.STOP_CREDENTIALS: self._stopped,
-            Action.STOP_CONFIGURATION: self._stopped,
+            Action.STOP_CREDENTIALS: self._refused,
+            Action.STOP_CONFIGURATION: self._refused,
         }
 
     async def admit(self, pending: Pending) -> None:
@@ -105,18 +123,25 @@ class Dispatch:
     async def all_settled(self) -> None:
         """Wait until every event taken in has its outcome, but for those that :meth:`decide` is for."""
         await self._empty.wait()
+        if self._refusals and not self._stopping.is_halted():
+            await self._ask()
 
     def decide(self, kind: Kind) -> None:
-        """Record the refused events whose outcome was open."""
-        undecided, self._undecided = self._undecided, []
-        for outcome in undecided:
+        """Record the refused events whose outcome was open.
+
+        :param kind: rejected, or unsent.
+        """
+        self._decided(self._refusals.decide(), kind)
+
+    def _decided(self, refusals: Sequence[Refusal], kind: Kind = Kind.REJECTED) -> None:
+        for outcome, _ in refusals:
             if kind is Kind.UNSENT:
                 outcome = replace(outcome, kind=kind, why=self._stopping.why)
             self._record(outcome)
 
     def abandon(self) -> None:
         """Give up what is still in flight; its events are unsent, in doubt."""
-        for task in self._in_flight:
+        for task in (*self._in_flight, *filter(None, [self._asking])):
             task.cancel()
 
     def go_on(self) -> None:
@@ -128,6 +153,10 @@ class Dispatch:
         """The next event to send, if one may begin now."""
         if self._stopping.is_halted():
             self._leave_waiting()
+            return None
+        if self._refusals.suspect_connection:
+            if not self._limits.in_flight:  # all of them were heard
+                self._ask()
             return None
         now = self._loop.time()
         due = self._lanes.due_at(now)
@@ -270,22 +299,75 @@ class Dispatch:
             if now - since > OUTAGE_IS_TOLD_AFTER:
                 self._limits.restart(now)
             self._lanes.hurry()  # they waited for the server
-        if self._undecided:
-            self.decide(Kind.REJECTED)
+        self._decided(self._refusals.taken(attempt.request))
 
     def _refused(self, pending: Pending, attempt: Attempt) -> Outcome | None:
-        reason = attempt.verdict.reason
-        if self._trouble.refused(pending.position):
-            why = f"{reason}: host, path, script_id or token of the connection is wrong"
-            self._stopping.stop(Halt(Stop.CONFIGURATION, why))
+        """Open until it is known whose fault it is, unless no server answered."""
+        halt = self._halt_of(attempt.verdict)
+        if attempt.answer is None:
+            self._stopping.stop(halt)
             return pending.unsent(self._stopping.why)
-        # Rejected if the server takes another, unsent if it turns out to be the connection's fault.
-        self._undecided.append(pending.answered(Kind.REJECTED, attempt, reason))
+        outcome = pending.answered(Kind.REJECTED, attempt, f"{attempt.answer.status} refused")
+        is_of_all = attempt.verdict.action is not Action.REFUSED
+        self._refusals.refused(Refusal(outcome, halt), self._trouble.begun, is_of_all=is_of_all)
         return None
 
-    def _stopped(self, pending: Pending, attempt: Attempt) -> Outcome:
-        self._stopping.stop(Halt(STOPS[attempt.verdict.action], attempt.verdict.reason))
-        return pending.unsent(self._stopping.why)
+    def _halt_of(self, verdict: Verdict) -> Halt:
+        if verdict.action is Action.REFUSED:
+            why = f"{verdict.reason}: host, path, script_id or token of the connection is wrong"
+            return Halt(Stop.CONFIGURATION, why)
+        return Halt(STOPS[verdict.action], verdict.reason)
+
+    # Asking whether the connection works
+
+    def _ask(self) -> asyncio.Task[None]:
+        if self._asking is None:
+            self._asking = self._loop.create_task(self._find_out())
+        return self._asking
+
+    async def _find_out(self) -> None:
+        """Decide the open refusals: by a probe, or without one by what they are."""
+        try:
+            halt = await self._probed() if self._probe_body is not None else self._unprobed()
+            if self._stopping.is_halted():
+                return
+            if halt is not None:
+                self._stopping.stop(halt)
+            else:
+                self._decided(self._refusals.decide())
+        except asyncio.CancelledError:
+            if not self._stopping.is_halted():
+                raise
+        except BaseException as error:  # noqa: BLE001  # the leads are settled first
+            self._stopping.failed(error, "probing the connection")
+        finally:
+            self._asking = None
+            self.go_on()
+
+    def _unprobed(self) -> Halt | None:
+        """A connection that is suspected is wrong; at the end of a send, other refusals are the leads' own."""
+        return self._refusals.open()[-1].halt if self._refusals.suspect_connection else None
+
+    async def _probed(self) -> Halt | None:
+        """What a probe says: why the connection is wrong, or None."""
+        assert self._probe_body is not None
+        started = self._loop.time()
+        for probes in itertools.count():
+            self._pace.retries += probes > 0
+            try:
+                verdict = judge(await self._transport.post(self._probe_body))
+            except TransportFailure as error:
+                verdict = judge_failure(error.kind)
+            if verdict.action in (Action.DELIVERED, Action.REJECTED):
+                return None
+            if verdict.action not in (Action.RETRY, Action.BUSY):
+                return self._halt_of(verdict)
+            if self._loop.time() - started >= self._trouble.max_outage:
+                return Halt(Stop.OUTAGE, f"the server does not take events: {verdict.reason}")
+            await self._stopping.sleep(self._retry.probe_delay(probes, self._random))
+            if self._stopping.is_halted():
+                break
+        return None
 
     def _failed(self, pending: Pending, attempt: Attempt) -> Outcome | Again:
         verdict, answer, trial, now = attempt.verdict, attempt.answer, pending.trial, self._loop.time()

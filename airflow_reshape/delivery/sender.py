@@ -108,6 +108,7 @@ class Sender:
         max_events: int | None = None,
         holds: bool = True,
         event_ids: EventIds | None = None,
+        probe: bytes | None = None,
         pulse: Callable[[], None] = lambda: None,
     ) -> None:
         if concurrency < 1:
@@ -124,6 +125,7 @@ class Sender:
         self._now = now
         self._drain_seconds = drain_seconds
         self._records = records or Records()
+        self._probe = probe
         self._pulse = pulse
         self._pace = Pace()
         self._inbox = Inbox()
@@ -286,6 +288,7 @@ class Sender:
             record=self._record,
             pace=self._pace,
             room=max(LEADS_AHEAD, 8 * self._concurrency),
+            probe=self._probe,
         )
         self._loop = loop
         if self._stop_asked:

@@ -38,14 +38,12 @@ class Trouble:
     """Watches all attempts of a send. Times are in seconds of any clock.
 
     :param max_outage: seconds without a success after which the server is given up. Default 300.
-    :param refusals_to_stop: distinct events refused (403 to 405) in a row that make it the connection's fault.
     :param failures_for_outage: distinct events failing, or failures that can be no event's fault, of requests after
         which none succeeded, that make it the server's; more if more are in flight.
     :param failures_for_blame: failures while others succeed that make it the event's fault whatever else happens.
     """
 
     max_outage: float = 300.0
-    refusals_to_stop: int = 3
     failures_for_outage: int = 3
     failures_for_blame: int = 3
     successes: int = 0
@@ -56,12 +54,16 @@ class Trouble:
     _threshold: int = 3
     _faultless: list[int] = field(default_factory=list)
     _failing: dict[int, int] = field(default_factory=dict)
-    _refused: set[int] = field(default_factory=set)
 
     @property
     def is_outage(self) -> bool:
         """Whether the server takes nothing: then one event at a time finds out when it does again."""
         return max(len(self._failing), len(self._faultless)) >= self._threshold
+
+    @property
+    def begun(self) -> int:
+        """Number of the latest request."""
+        return self._begun
 
     def begins(self) -> int:
         """A request begins; its number."""
@@ -76,18 +78,12 @@ class Trouble:
         """
         self.successes += 1
         self._latest_success = max(self._latest_success, request)
-        self._refused.clear()
         if self.since is None:
             return
         # One in flight at the moment when a server goes down may still succeed.
         self._failing = {event: failed for event, failed in self._failing.items() if failed > request}
         self._faultless = [failed for failed in self._faultless if failed > request]
         self._begin_again(now)
-
-    def refused(self, position: int) -> bool:
-        """An event got 403, 404 or 405; True if the connection is to blame."""
-        self._refused.add(position)
-        return self.successes == 0 or len(self._refused) >= self.refusals_to_stop
 
     def failed(
         self,

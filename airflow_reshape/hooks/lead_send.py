@@ -27,6 +27,8 @@ from airflow_reshape.delivery.tally import Example
 from airflow_reshape.delivery.transport import AiohttpTransport, TransportUnusable
 from airflow_reshape.delivery.trouble import Trouble
 from airflow_reshape.events.prepared import Prepared
+from airflow_reshape.events.probe import PROBE_EVENT
+from airflow_reshape.events.wire import to_bytes, to_wire
 from airflow_reshape.exceptions import (
     ReshapeConfigurationError,
     ReshapeCredentialsError,
@@ -149,6 +151,7 @@ class LeadSend:
             max_events=None if plan.validate_only else plan.max_events,
             holds=holds,
             event_ids=EventIds() if is_one_source else None,
+            probe=to_bytes(to_wire(PROBE_EVENT, settings.generation, "dev", settings.data_source)),
             pulse=self._pulse,
         )
         self._identity = identity

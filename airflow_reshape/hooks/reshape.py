@@ -14,7 +14,8 @@ from airflow_reshape.delivery.ledger.store import SenderIdentity
 from airflow_reshape.delivery.outcome import Kind
 from airflow_reshape.delivery.repeats import Repeat
 from airflow_reshape.delivery.retry import RetryPolicy
-from airflow_reshape.events.models import BaseEvent, LeadQualified, LeadQualifiedDetails
+from airflow_reshape.events.models import BaseEvent
+from airflow_reshape.events.probe import PROBE_EVENT
 from airflow_reshape.exceptions import ReshapeError, ReshapeFailedLeadsError
 from airflow_reshape.get_provider_info import get_provider_info
 from airflow_reshape.hooks.chunks import chunked
@@ -26,7 +27,6 @@ from airflow_reshape.hooks.lineage import tell_lineage
 from airflow_reshape.hooks.plan import SendPlan
 from airflow_reshape.hooks.settings import ReshapeSettings, read_settings
 
-TEST_EVENT = LeadQualified(event=LeadQualifiedDetails(id="connection-test", currency="EUR", value=0))
 # Somebody looks at the connection form and waits.
 TEST_RETRY = RetryPolicy(most_attempts=2, first_delay=0.2, longest_delay=0.5, longest_retry_after=1.0)
 TEST_OUTAGE = timedelta(seconds=1)
@@ -125,9 +125,8 @@ class ReshapeHook(BaseHook):
         :returns: whether it was accepted, and a text.
         """
         try:
-            event = TEST_EVENT.model_copy(update={"context": TEST_CONTEXT})
             LeadSend(self.settings, SendPlan(concurrency=1, max_outage=TEST_OUTAGE), self.log, retry=TEST_RETRY).run(
-                [[event]]
+                [[PROBE_EVENT]]
             )
         except ReshapeError as error:
             return False, str(error)
@@ -159,9 +158,6 @@ class ReshapeHook(BaseHook):
             )
 
         return {name: widget(spec) for name, spec in _connection_type()["conn-fields"].items()}
-
-
-TEST_CONTEXT = TEST_EVENT.context.model_copy(update={"environment": "dev"})
 
 
 def _connection_type() -> dict[str, Any]:

@@ -359,12 +359,3 @@ def test_no_connection_and_too_many_requests_cost_no_event(steps: list[tuple[str
             world.succeed()
         else:
             assert world.fail(position, its_fault=False) is not Next.GIVE_UP
-
-
-def test_refusals() -> None:
-    trouble = Trouble()
-    assert trouble.refused(1)  # before the first success
-    trouble.succeeded(trouble.begins(), 0.0)
-    assert [trouble.refused(n) for n in (2, 2, 3, 3, 4)] == [False, False, False, False, True]
-    trouble.succeeded(trouble.begins(), 0.0)
-    assert [trouble.refused(n) for n in (5, 6, 7)] == [False, False, True]

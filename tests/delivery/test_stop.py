@@ -84,8 +84,8 @@ def test_what_is_not_drained_in_time_is_in_doubt() -> None:
     assert no_sender_left()
 
 
-def test_a_stop_ends_a_drain_that_something_else_began() -> None:
-    # After a 401 the others in flight may take their time; a task that is being killed has none.
+def test_a_stop_does_not_wait_for_those_in_flight_beside_a_refusal() -> None:
+    # After a 401 the others in flight are heard first, and may take their time; a task that is being killed has none.
     all_there = threading.Event()
 
     def script(request: Request) -> Reply:
@@ -96,13 +96,14 @@ def test_a_stop_ends_a_drain_that_something_else_began() -> None:
     with scripted(script) as server:
         transport = AiohttpTransport(destination(server.url, timeout=1000), 4)
         engine, tally = sender(transport, concurrency=4, drain_seconds=0.2)
-        stopping = threading.Thread(target=stop_when, args=(lambda: tally.outcomes, engine))
+        stopping = threading.Thread(target=stop_when, args=(lambda: engine.pace.answers, engine))
         stopping.start()
         result = engine.send(in_chunks(leads(100)))
         stopping.join()
     assert result.halt is not None
-    assert result.halt.stop is Stop.CREDENTIALS
+    assert result.halt.stop is Stop.REQUESTED
     assert tally.in_doubt == 3
+    assert tally.at(1).kind is Kind.UNSENT
 
 
 def test_the_engine_ends_although_the_source_is_stuck() -> None:
