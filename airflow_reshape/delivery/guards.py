@@ -79,7 +79,7 @@ def _excluded(event: PreparedEvent, guards: Guards, now: datetime) -> bool:
     emails = event.event.user.email
     return any(
         fnmatchcase(email, clean_code(pattern).lower())
-        for email in ([emails] if isinstance(emails, str) else emails)
+        for email in (*([emails] if isinstance(emails, str) else emails), *event.other_emails)
         for pattern in guards.exclude_emails
     )
 

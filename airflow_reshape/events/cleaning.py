@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
+VIRAMA = 9  # Unicode's class of the signs that take a consonant's vowel away
 JOINERS = "\u200c\u200d"
 # Fillers that Unicode counts as letters or symbols, but that show nothing.
 _FILLERS = "\u115f\u1160\u2800\u3164\uffa0"
@@ -52,5 +53,7 @@ def _is_invisible(character: str) -> bool:
 
 def _joins(text: str, at: int) -> bool:
     """Whether a joiner stands between characters of scripts that need it: from Arabic on, and emoji."""
+    if at and unicodedata.combining(text[at - 1]) == VIRAMA:
+        return True  # it belongs to the letter, also at the end of a word
     neighbours = text[at - 1 : at] + text[at + 1 : at + 2]
     return len(neighbours) == 2 and all("\u0600" <= each < "\u1e00" or each >= "\u2190" for each in neighbours)

@@ -49,7 +49,11 @@ def split_emails(text: str) -> list[str]:
     if text.strip()[:7].lower() == "mailto:":
         text = unquote(text.strip()[7:].partition("?")[0])
     bracketed = _IN_BRACKETS.findall(text)
+    if text[:1] == "{" and text[-1:] == "}":
+        text = text[1:-1]  # an array of PostgreSQL as text
     rest = _BETWEEN_EMAILS.split(_NAMED.sub(",", text) if bracketed else text)
+    if not bracketed and any(part.strip() and "@" not in part for part in rest):
+        return [text]  # a broken address, such as ana@example.co,uk
     bare = [part for part in rest if part.strip() and ("@" in part or not bracketed)]
     # Without a separator, blanks separate, if each part is an address.
     bare = [each for part in bare for each in (part.split() if part.count("@") > 1 else [part])]
@@ -122,13 +126,15 @@ def _value_of(item: object) -> object:
     if not isinstance(item, Mapping):
         return item
     named = {str(key).lower(): value for key, value in item.items()}
+    if any("country" in key and value for key, value in named.items()):
+        return item  # a number of another country, perhaps: nobody's
     return next((named[key] for key in _VALUE_KEYS if named.get(key) not in (None, "")), item)
 
 
 def _is_not_primary(item: object) -> bool:
     if not isinstance(item, Mapping):
         return True
-    named = {str(key).lower(): value for key, value in item.items()}
+    named = {str(key).lower().replace("-", "_"): value for key, value in item.items()}
     return not any(_is_yes(named.get(key)) for key in _PRIMARY_KEYS)
 
 

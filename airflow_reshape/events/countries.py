@@ -102,6 +102,8 @@ _SHARED = {
     "korea": "KP KR",
     "virgin islands": "VG VI",
 }
+# What ISO leaves to the user, and what proxies write where they know no country.
+_NO_CODES = frozenset(("XX", "ZZ", "T1", "A1", "A2"))
 # Codes beside those of ISO 3166: of the EU, and of the World Bank for Kosovo.
 _MORE_CODES = {"EL": "GR", "UK": "GB", "XKX": "XK"}
 # Vietnamese names (Austria, Belgium, the USA, Russia) that are also codes of other countries. Written as names are,
@@ -198,7 +200,7 @@ def _text_in(value: object) -> str | None:
     if not isinstance(value, str):
         raise _shape()
     text = encodable(clean_code(value).translate(_FLAG_LETTERS))
-    return None if not text or is_placeholder(text) else text
+    return None if not text or is_placeholder(text) or text.upper() in _NO_CODES else text
 
 
 def _shape() -> PydanticCustomError:
@@ -212,6 +214,8 @@ def region_of(country: str) -> str | None:
     :param country: ISO 3166 code, or a name in any language of CLDR, cleaned: ``RO``, ``rou``, ``Rumänien``.
     """
     text = unicodedata.normalize("NFKC", _FLAG.sub(r" (\1) ", country).translate(_BEFOREHAND)).strip()
+    if len(text) == 1 and text.isascii():
+        return None  # a column of Y and N has slipped
     meant = _meant(text) or _agreed(_REMARK.split(text))
     region = next(iter(meant), None)
     return region if len(meant) == 1 and region in phonenumbers.SUPPORTED_REGIONS else None

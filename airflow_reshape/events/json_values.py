@@ -47,6 +47,8 @@ def property_value(value: Any) -> Any:
     """A value of a free map: text, a number, true or false, or a list of texts, which is all that the pages show."""
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_listed(item) for item in value if item is not None]
+    if isinstance(value, str):
+        return text(value)
     if isinstance(value, Mapping):
         raise broken("property_type", "must be text, a number, true or false, or a list of texts")
     return json_value(value)

@@ -52,7 +52,7 @@ Flag = Annotated[bool, PlainValidator(flag, json_schema_input_type=bool)]
 Currency = Annotated[str, PlainValidator(currency, json_schema_input_type=str)]
 PropertyValue = Annotated[Any, PlainValidator(property_value)]
 Properties = Annotated[dict[str, PropertyValue], BeforeValidator(properties)]
-Cookies = Annotated[dict[str, Annotated[str, PlainValidator(code)]], BeforeValidator(web.cookies)]
+Cookies = Annotated[dict[str, Annotated[str, PlainValidator(web.cookie)]], BeforeValidator(web.cookies)]
 ShopObjects = Annotated[list[dict[str, Any]], PlainValidator(objects)]
 
 _STRICT = Rules()
@@ -158,6 +158,8 @@ def _contact(
         raise found.errors[0]
     if reading:
         reading.left_out.extend(Problem(field, error.message()) for error in found.errors)
+        if one_plain and field == "user.email":
+            reading.other_emails.extend(found.read[1:])
         if one_plain and len(found.read) > 1:
             reading.cleaned.append(Problem(field, "only the primary or first of several sent: this event takes one"))
     if not found.read:

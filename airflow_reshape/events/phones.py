@@ -130,6 +130,7 @@ _QUOTED = re.compile(r"=?[\"'](?P<inner>[^\"']*)[\"']?")
 _FLOAT = re.compile(r"(?P<whole>\+?[0-9]+)\.(?P<decimals>[0-9]{1,2}|0+)")
 _DATE = re.compile(r"(?:19|20)[0-9]{2}([-/.])[01][0-9]\1[0-3][0-9]|[0-3][0-9]([-/.])[01][0-9]\2(?:19|20)[0-9]{2}")
 _OPTIONAL_ZERO = re.compile(r"[(\[] ?0 ?[)\]]")
+_COUNTER = re.compile(r"[(\[]?(?P<digit>[0-9])[)\]]?[ .\-]")
 _NO_DIGIT = re.compile(r"[^0-9]+")
 
 
@@ -149,6 +150,9 @@ def _read_with_surroundings(written: str, home: _Home | None) -> Phone:
     if not cell or _DATE.fullmatch(plain):
         raise broken("phone", NO_PHONE)
     number, extension = cell["number"], cell["extension"]
+    counter = _COUNTER.match(number) if cell["label"] else None
+    if counter and not (home and counter["digit"] in (home.prefix.trunk, home.plan.code)):
+        raise broken("phone", NO_PHONE)  # "Tel 2 0171 1234567"
     _refuse_a_second_ending(number, home)
     read = _read(_spellings(number), home, cut=bool(cell["label"] or extension), doubtful=not extension)
     if cell["behind"]:

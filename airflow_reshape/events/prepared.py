@@ -37,6 +37,7 @@ class PreparedEvent:
     :param stage: the CRM's stage, or None.
     :param defaulted: fields filled from ``defaults``.
     :param answers: about consent.
+    :param other_emails: of the lead, that the event has no place for; guards look at them.
     :param former_id: the event id as it was before texts were cleaned, where it was another one.
     :param former_ids: likewise the ids of lead, event and person, by which a lead may have been forgotten.
     """
@@ -52,6 +53,7 @@ class PreparedEvent:
     doubtful: tuple[Problem, ...] = ()
     defaulted: tuple[str, ...] = ()
     answers: Answers = NO_ANSWERS
+    other_emails: tuple[str, ...] = field(default=(), repr=False)
     former_id: str | None = field(default=None, repr=False)
     former_ids: tuple[str, ...] = field(default=(), repr=False)
 

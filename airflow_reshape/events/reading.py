@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -39,6 +39,7 @@ class ReadEvent:
     left_out: tuple[Problem, ...] = ()
     cleaned: tuple[Problem, ...] = ()
     doubtful: tuple[Problem, ...] = ()
+    other_emails: tuple[str, ...] = field(default=(), repr=False)
 
 
 class InvalidEvent(Exception):
@@ -74,6 +75,7 @@ def read_event(name: str, data: Mapping[str, Any], rules: Rules) -> ReadEvent:
                 (*left_out.values(), *reading.left_out),
                 tuple(reading.cleaned),
                 tuple(reading.doubtful),
+                tuple(reading.other_emails),
             )
         remainder = data
         for location in problems:

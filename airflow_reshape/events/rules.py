@@ -82,6 +82,7 @@ class Reading:
     :param left_out: fields with a bad value, dropped.
     :param cleaned: fields that lost a part on purpose (a private address, personal query parameters).
     :param doubtful: fields sent although they may be wrong (a possible but not valid phone).
+    :param other_emails: of the lead, beside the one that the event takes.
     :param country_is_unknown: a country was given that cannot be read, so that a phone number has none either.
     """
 
@@ -90,4 +91,5 @@ class Reading:
     left_out: list[Problem] = field(default_factory=list)
     cleaned: list[Problem] = field(default_factory=list)
     doubtful: list[Problem] = field(default_factory=list)
+    other_emails: list[str] = field(default_factory=list, repr=False)
     country_is_unknown: bool = False

@@ -19,11 +19,13 @@ PLACEHOLDERS = frozenset(
         *("null", "none", "nan", "nil", "nat", "undefined", "unknown", "not set", "not provided", "not available"),
         *("n/a", "#n/a", "<na>", "<null>", "(null)", "[null]", "(none)", "(not set)", "[not provided]", "\\n"),
         *("#ref!", "#value!", "#name?", "#num!", "#div/0!", "#null!"),
+        *("select", "please select", "choose", "not specified"),
     )
 )
 # Written as programs do not write them, these are people's names.
 ALSO_NAMES = frozenset(("Null", "Nan", "Nat", "Nil"))
-_ZEROS = re.compile(r"[0.\-{}]+")
+# Zeros of any kind, and -1, which stands for "unknown" in many warehouses; False is how Odoo writes an empty field.
+_NO_ID = re.compile(r"[+-]?[0.\-{}]+|-1(\.0+)?|false", re.IGNORECASE)
 
 
 def is_placeholder(text: str) -> bool:
@@ -47,7 +49,7 @@ def code(value: object) -> str:
 def identifier(value: object) -> str:
     """An id. Placeholders, zeros and ``-1`` are none: all leads that have one would be one lead."""
     read = code(value)
-    if (read[0] in "0-.{" and (read == "-1" or _ZEROS.fullmatch(read))) or is_placeholder(read):
+    if (read[0] in "0-+.{fF" and _NO_ID.fullmatch(read)) or is_placeholder(read):
         raise broken("id_placeholder", "must be an id, not a placeholder such as null, nan or 0")
     return read
 
@@ -104,4 +106,9 @@ def decoded(value: bytes) -> str:
         raise broken("text_encoding", "must be text, but holds bytes that are not UTF-8") from None
 
 
-HASHES_OF_NOTHING = frozenset(sha256(word.encode()).hexdigest() for word in ("", " ", "-", "0", *PLACEHOLDERS))
+_NOTHING = ("", " ", "\n", "-", "--", "+", "0", "[]", "{}", "false", *PLACEHOLDERS)
+HASHES_OF_NOTHING = frozenset(
+    sha256(spelled.encode()).hexdigest()
+    for word in _NOTHING
+    for spelled in (word, word.upper(), word.capitalize(), "NaN", "NaT", "<NA>")
+)

@@ -16,10 +16,12 @@ from airflow_reshape.events.text import decoded
 # time that a CRM recorded, but a placeholder, an Excel day or a date written as one number.
 SMALLEST_EPOCH_MS = 100_000_000_000
 LAST_EPOCH_MS = 4_102_444_800_000  # 2100-01-01: whatever lies beyond is not a time
-# The seconds of 9999-12-31, which databases write for "never ends". As milliseconds they are a day of January 1978.
-END_OF_TIME_SECONDS = range(253_402_214_400, 253_402_300_800)
+# The seconds of 9999-12-31 in any zone, which databases write for "never ends". As milliseconds: January 1978.
+END_OF_TIME_SECONDS = range(253_402_128_000, 253_402_387_200)
 EARLIEST = datetime.fromtimestamp(SMALLEST_EPOCH_MS / 1000, UTC)
 LATEST = datetime.fromtimestamp(LAST_EPOCH_MS / 1000, UTC)
+# 202508111200: as milliseconds it would be a day of 1976.
+_DATE_AS_NUMBER = re.compile(r"(19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])([01]\d|2[0-3])[0-5]\d")
 _NUMERIC = re.compile(r"[+-]?\d{9,}(\.\d+)?")  # shorter ones are a year or a date without dashes
 # BigQuery writes "12:00:00 UTC", Snowflake "05:00:00.000 -0700".
 _ZONE = re.compile(r"(?<=\d) +(?:(?:UTC|GMT|Z)(?P<offset>[+-]\d{2}:?\d{2})?|(?P<bare>[+-]\d{2}(?::?\d{2})?))$")
@@ -54,7 +56,7 @@ def _moment(value: object, zone: pendulum.Timezone | pendulum.FixedTimezone) -> 
     if isinstance(value, date):
         return datetime.combine(value, time.min, tzinfo=zone)
     epoch = number(value)
-    if int(epoch) in END_OF_TIME_SECONDS:
+    if int(epoch) in END_OF_TIME_SECONDS or _DATE_AS_NUMBER.fullmatch(str(int(epoch))):
         return datetime.max.replace(tzinfo=UTC)
     return datetime.fromtimestamp(epoch if abs(epoch) < SMALLEST_EPOCH_MS else epoch / 1000, UTC)
 

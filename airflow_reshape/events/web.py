@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from airflow_reshape.events.json_values import json_object
 from airflow_reshape.events.rules import broken
-from airflow_reshape.events.text import code, decoded
+from airflow_reshape.events.text import code, decoded, is_placeholder
 
 _PORT = re.compile(r"(?:\[(?P<v6>[^\]]*)\]|(?P<v4>[0-9.]+))(?::\d+)?")
 
@@ -44,7 +44,8 @@ def _ip(part: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 # Names of query parameters that hold persons or secrets, whatever their value.
 PERSONAL_PARAMETER = re.compile(
     r"e-?mail|phone|mobile|^tel$|telefon|msisdn|whatsapp|(first|last|full|sur|user|given|family|middle|nick)[_-]?name|"
-    r"^[fl]_?name$|^(name|fn|ln|vorname|nachname|prenom|nom|nombre|apellidos?|cognome|nume|prenume)$|"
+    r"^[fl]_?name$|^(your|contact)[_-]?name$|^(name|fn|ln|vorname|nachname|prenom|nom|nombre|apellidos?|cognome)$|"
+    r"^(nume|prenume|voornaam|achternaam|naam|imie|nazwisko|navn|namn|isim|celular|movil|handy|tlf|telefoon)$|"
     r"token|session|sess_?id|^sid$|passw|^pwd$|secret|^auth|api[_-]?key|^code$|^otp$|^jwt$|signature|"
     r"address|street|^dob$|birth|iban|^ssn$|^cnp$",
     re.IGNORECASE,
@@ -57,7 +58,7 @@ CAMPAIGN_PARAMETER = re.compile(
 )
 _DIALLED = re.compile(r"^(\+|0)[\d\s().\-/]{8,18}$")
 # An address within something longer, such as a search or another URL.
-_EMAIL_INSIDE = re.compile(r"[^\s@/:;,=&?#<>]+@[^\s@/:;,=&?#<>]+\.\w")
+_EMAIL_INSIDE = re.compile(r"[^\s@/:;,=&?#<>]+@(?!\dx\.)[^\s@/:;,=&?#<>]+\.\w")  # but not icon@2x.png
 _SESSION_IN_PATH = re.compile(r";[^/;=]*sess[^/;=]*=[^/;]*", re.IGNORECASE)
 _WITHOUT_SCHEME = re.compile(r"(?://)?(?P<rest>(?:[^\W_](?:[\w-]*[^\W_])?\.)+[^\W\d_]{2,}(?::\d+)?(?:[/?#].*)?)")
 
@@ -100,6 +101,8 @@ def url(value: object) -> CleanUrl:
     address without a scheme is read with ``https``.
     """
     given = _BLANK.sub(lambda blank: quote(blank[0]), code(value))
+    if "\\" in given:
+        raise broken("url", "must be a URL, without a backslash")  # readers differ on the host then
     if (bare := _WITHOUT_SCHEME.fullmatch(given)) is not None:
         given = f"https://{bare['rest']}"
     try:
@@ -139,7 +142,8 @@ def cookies(value: object) -> object:
     if isinstance(value, list):
         if not all(isinstance(cookie, Mapping) for cookie in value):
             raise broken("cookies", "must be an object, or a list of objects with name and value")
-        pairs = [(cookie.get("name"), cookie.get("value")) for cookie in value]
+        named = [{str(key).lower(): item for key, item in each.items()} for each in value]
+        pairs = [(each.get("name"), each.get("value")) for each in named]
     elif isinstance(value, Mapping):
         pairs = list(value.items())
     else:
@@ -147,6 +151,17 @@ def cookies(value: object) -> object:
     return {code(name): content for name, content in pairs if name not in (None, "") and content is not None}
 
 
+def cookie(value: object) -> str:
+    """A cookie's value. A placeholder is none: all leads that have one would be one browser."""
+    read = code(value)
+    if is_placeholder(read):
+        raise broken("cookie_placeholder", "must not be a placeholder such as undefined or null")
+    return read
+
+
+_COOKIE_HEADER = re.compile(r"^\s*cookie:", re.IGNORECASE)
+
+
 def _of_header(header: str) -> dict[str, str]:
-    pairs = (part.partition("=") for part in header.removeprefix("Cookie:").split(";"))
+    pairs = (part.partition("=") for part in re.split(r"[;\r\n]", _COOKIE_HEADER.sub("", header)))
     return {name.strip(): content.strip().strip('"') for name, _, content in pairs if name.strip() and content.strip()}

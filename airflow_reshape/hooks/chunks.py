@@ -11,6 +11,7 @@ from typing import Any
 
 from airflow_reshape.events.models import BaseEvent
 from airflow_reshape.exceptions import ReshapeConfigurationError
+from airflow_reshape.mapping.values import short_float
 
 CHUNK_ROWS = 200
 # An item of a lazy sequence may be a lead, or what a mapped task returned: thousands of them.
@@ -37,6 +38,8 @@ def chunked(leads: Any, rows: int = CHUNK_ROWS, clock: Callable[[], float] = tim
     if isinstance(leads, (Mapping, BaseEvent)):
         return _Gathered((leads,), rows, clock, known_total(leads))
     if _is_frame(leads):
+        if not leads.columns.is_unique:
+            raise ReshapeConfigurationError("leads is a DataFrame with two columns of one name: rename or drop one")
         return _Gathered(_records(leads, rows), rows, clock, known_total(leads))
     if (kind := _table_kind(leads)) is not None:
         raise ReshapeConfigurationError(f"leads is {kind[0]}, whose iteration gives columns: {kind[1]}")
@@ -112,7 +115,7 @@ def _flat(items: Iterable[Any], position: int = 0) -> Iterator[object]:
 
 def _is_row(item: Sequence[Any]) -> bool:
     """Whether a list or tuple is a row of values, and no list of leads."""
-    return bool(item) and not any(isinstance(each, (Mapping, BaseEvent, list, tuple)) for each in item)
+    return bool(item) and not isinstance(item[0], (Mapping, BaseEvent, list, tuple))
 
 
 class _Gathered:
@@ -182,7 +185,7 @@ def _records(frame: Any, rows: int) -> Iterator[Any]:
         short = [name for name in part.columns if str(part.dtypes[name]) in SHORT_FLOATS]
         if short:  # as they are written: 19.99 would become 19.989999771118164
             values = {name: part[name].to_numpy(dtype="float32", na_value=math.nan) for name in short}
-            part = part.astype(dict.fromkeys(short, "float64"))
+            part = part.astype(dict.fromkeys(short, "object"))
             for name, column in values.items():
-                part[name] = [float(str(value)) for value in column]
+                part[name] = [short_float(value) for value in column]
         yield from part.to_dict("records")

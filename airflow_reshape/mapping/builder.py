@@ -259,6 +259,7 @@ class EventBuilder:
             doubtful=read.doubtful,
             defaulted=defaulted,
             answers=answers,
+            other_emails=read.other_emails,
             former_id=former_id,
             former_ids=tuple(filter(None, former_ids)) if any(former_ids) else (),
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_reshape.events.cleaning import clean_code
 from airflow_reshape.events.formats import flag
-from airflow_reshape.events.text import code
+from airflow_reshape.events.text import code, is_placeholder
 from airflow_reshape.events.times import moment
 from airflow_reshape.mapping.field_map import MappingError
 from airflow_reshape.mapping.values import plain
@@ -17,8 +17,17 @@ CONSENTS = ("analytics", "personalization", "marketing")
 UNREAD = None
 
 
-def _word(value: object) -> str:
-    return code(value).casefold()
+SPELLINGS = {"1": ("1", "true"), "0": ("0", "false"), "true": ("true", "1"), "false": ("false", "0")}
+
+
+def _words(value: object) -> tuple[str, ...]:
+    """The spellings of an answer: True is also 1, as databases write it."""
+    if isinstance(value, bytes) and value in (b"\x00", b"\x01"):
+        value = value == b"\x01"
+    if isinstance(value, bool):
+        return ("true", "1") if value else ("false", "0")
+    word = code(value).casefold()
+    return SPELLINGS.get(word, (word,))
 
 
 class ConsentMap:
@@ -45,10 +54,10 @@ class ConsentMap:
         if not isinstance(answer, bool):
             raise MappingError(f"consent_map: {word!r} must be True for a yes, or False for a no")
         try:
-            key = _word(plain(word))
+            key = _words(plain(word))[0]
         except ValueError:
             raise MappingError(f"consent_map: {word!r} must be a word of the CRM") from None
-        if answer and _built_in(key) is False:
+        if answer and (_built_in(key) is False or is_placeholder(key) or not key.strip("0.+-")):
             raise MappingError(f"consent_map: {word!r} is a no, and cannot be made a yes")
         if self._words[purpose].setdefault(key, answer) is not answer:
             raise MappingError(f"consent_map says two things for {word!r}: case and blanks make no difference")
@@ -61,11 +70,11 @@ class ConsentMap:
         """
         if words := self._words[purpose]:
             try:
-                word = _word(value)
+                meant = {words[word] for word in _words(value) if word in words}
             except ValueError:
-                word = ""
-            if word in words:
-                return words[word]
+                meant = set()
+            if meant:
+                return meant == {True}
         return _built_in(value)
 
 

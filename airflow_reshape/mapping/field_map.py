@@ -153,8 +153,6 @@ class FieldMap:
             value = plain(row[step.source[0]] if len(step.source) == 1 else _taken(row, step.source, opened))
             if value is MISSING:
                 continue
-            if value is UNREADABLE:
-                mapped.unreadable.append(step.target)
             if step.elsewhere and isinstance(value := _object_or_text(value), dict):
                 value = {key: item for key, item in value.items() if key.lower() not in step.elsewhere}
             if step.target not in plan.clashes:
@@ -168,6 +166,8 @@ class FieldMap:
 
     def _put(self, mapped: MappedRow, path: Path, value: Any) -> None:
         root = path[0]
+        if value is UNREADABLE or (type(value) is list and any(item is UNREADABLE for item in value)):
+            mapped.unreadable.append(path)
         if root in RESERVED:
             if value is not False:  # how Odoo writes an empty field
                 mapped.reserved[root] = value

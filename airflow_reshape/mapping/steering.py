@@ -14,7 +14,7 @@ from airflow_reshape.events.models import EVENT_MODELS
 from airflow_reshape.events.numbers import number
 from airflow_reshape.events.reasons import REASONS
 from airflow_reshape.events.rules import Problem
-from airflow_reshape.events.text import code, identifier
+from airflow_reshape.events.text import code, identifier, is_placeholder
 from airflow_reshape.mapping.field_map import MappingError
 from airflow_reshape.mapping.paths import RESERVED
 from airflow_reshape.mapping.values import plain
@@ -239,6 +239,8 @@ class Steering:
                 raise BadLead(Problem("event.id", f"cannot be made: the column {column} is missing or empty"))
             is_stage = column.lower() == "stage"
             told = _text(given, column, identifier if column.lower() == "lead_id" else code)
+            if not is_stage and is_placeholder(told):
+                raise BadLead(Problem(column, "must not be a placeholder: the event's id is made of it"))
             # As stage_map spells it: the CRM's spelling may change, and the event would count again under another id.
             spelled = self._spellings.get(folded(told)) if is_stage else None
             return spelled or Spelled(told, former(given, told))

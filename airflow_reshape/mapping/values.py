@@ -46,6 +46,18 @@ def plain(value: object, depth: int = 0) -> Any:
         return UNREADABLE
 
 
+LARGEST_SHORT_INTEGER = 2**24
+
+
+def short_float(value: Any) -> Any:
+    """A float of 32 or 16 bits as it is written: 19.99 would become 19.989999771118164.
+
+    :returns: :data:`UNREADABLE` for a whole number beyond 2**24: its last digits are gone, and it may be an id.
+    """
+    read = float(str(value))
+    return UNREADABLE if read.is_integer() and abs(read) > LARGEST_SHORT_INTEGER else read
+
+
 def _converted(value: object, depth: int) -> Any:
     if isinstance(value, (dict, list, tuple, set, frozenset)):
         return _container(value, depth)
@@ -114,7 +126,7 @@ def _foreign(value: Any, depth: int) -> Any:
     if kind.__name__ in ("datetime64", "timedelta64"):
         value = value.astype(f"{kind.__name__}[us]")  # .item() of nanoseconds is a bare integer
     if kind.__name__ in ("float32", "float16"):
-        return plain(float(str(value)), depth)  # .item() of 19.99 is 19.989999771118164
+        return plain(short_float(value), depth)
     if not getattr(value, "ndim", 0) and hasattr(value, "item"):
         unwrapped = value.item()
         return plain(float(value) if type(unwrapped) is kind else unwrapped, depth)

@@ -181,7 +181,9 @@ def test_created_at_is_written_in_milliseconds() -> None:
 
 @settings(FIXED, max_examples=300)
 @given(
-    st.integers(100_000_000_000, 4_102_444_799_999).filter(lambda ms: ms not in times.END_OF_TIME_SECONDS),
+    st.integers(100_000_000_000, 4_102_444_799_999).filter(
+        lambda ms: ms not in times.END_OF_TIME_SECONDS and not times._DATE_AS_NUMBER.fullmatch(str(ms))
+    ),
     st.timezones().map(str),
 )
 def test_milliseconds_read_as_themselves(milliseconds: int, zone: str) -> None:

@@ -141,3 +141,18 @@ def test_a_slow_source_is_looked_at_until_there_are_enough(hook: ReshapeHook, re
     with pytest.raises(ReshapeConfigurationError, match="none of the first"):
         hook.send_events(pages(), **NEEDED)
     assert receiver.requests == []
+
+
+@pytest.mark.parametrize("answer", [True, 1, "1", "true", b"\x01"])
+@pytest.mark.parametrize("word", ["true", "1", 1, True])
+def test_a_column_that_means_no_by_yes(answer: Any, word: Any, hook: ReshapeHook, receiver: ScriptedServer) -> None:
+    """An opt-out column: True is also written 1."""
+    summary = hook.send_events(leads(answer), **NEEDED, consent_map={"marketing": {word: False}})
+    assert summary["skipped_by"] == {"no_consent": 1}
+    assert receiver.requests == []
+
+
+@pytest.mark.parametrize("word", ["0.0", "00", "null", "nan", "N/A", False, "-"])
+def test_what_stands_for_nothing_or_zero_is_no_yes(word: Any, hook: ReshapeHook) -> None:
+    with pytest.raises(ReshapeConfigurationError, match="cannot be made a yes"):
+        hook.send_events(leads("on"), **NEEDED, consent_map={"marketing": {word: True}})

@@ -165,6 +165,33 @@ def test_a_time_that_is_too_old_is_too_old_in_these_forms_too(send: Send) -> Non
     assert send({"occurred_at": f"{old:%Y-%m-%d %H:%M:%S} UTC"}).summary["skipped_by"] == {"too_old": 1}
 
 
+@pytest.mark.parametrize(
+    "email", ["a@x.example;qa@corp.example", [{"value": "qa@corp.example"}, {"value": "a@x.example", "primary": True}]]
+)
+def test_an_address_that_the_event_has_no_place_for_is_excluded_too(email: Any, send: Send) -> None:
+    row = {"user.id": "c", "value": 0, "disqualification_reason": "no_budget", "email": email}
+    sent = send(row, event="lead_disqualified", exclude_emails=["*@corp.example"])
+    assert (sent.body, sent.summary["skipped_by"]) == (None, {"excluded": 1})
+
+
+NESTED = [
+    {"user": {"id": UNREADABLE}},
+    {"user": {"id": "c", "email": UNREADABLE}},
+    {"email": ["a@x.example", UNREADABLE]},
+]
+
+
+@pytest.mark.parametrize("row", NESTED, ids=str)
+def test_an_unreadable_value_inside_takes_no_guard_with_it_either(row: Any, send: Send) -> None:
+    assert send(row, exclude_emails=["*@corp.example"]).body is None
+
+
+@pytest.mark.parametrize("column", ["lead_id", "event.id"])
+def test_an_id_of_a_short_float_has_lost_its_digits(column: str, send: Send) -> None:
+    assert send({column: np.float32(123456789)}).body is None
+    assert send({column: np.float32(16777)}).body is not None
+
+
 CRUCIAL = [
     "lead_id",
     "stage",
