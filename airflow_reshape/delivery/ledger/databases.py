@@ -49,10 +49,11 @@ DEADLOCKS = {"40001", "40P01", 1213, 1205}  # SQLSTATE of PostgreSQL, error numb
 
 def for_ledger(engine: Engine) -> Engine:
     """The engine with transactions as a ledger needs them."""
-    if engine.dialect.name in ("mysql", "mariadb"):
-        # Not MySQL's default: within one transaction a claim has to see what others have inserted meanwhile.
+    if engine.dialect.name != "sqlite":
+        # Whatever the database's default is: within one transaction a claim has to see what others have written
+        # meanwhile, and above all the mark of a lead that was forgotten while it waited.
         return engine.execution_options(isolation_level="READ COMMITTED")
-    if engine.dialect.name == "sqlite" and not event.contains(engine, "begin", _begin_to_write):
+    if not event.contains(engine, "begin", _begin_to_write):
         event.listen(engine, "begin", _begin_to_write)
         event.listen(engine, "connect", _set_up_sqlite)
         engine.dispose()  # connections that are there already were not set up
