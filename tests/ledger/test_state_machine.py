@@ -43,7 +43,7 @@ STEPS = 30
 
 ANSWERS = st.sampled_from(["delivered", "rejected", "taken, answer lost", "not taken, answer lost"])
 SETTLED_AS = {"not sent": State.RELEASED, "delivered": State.DELIVERED, "rejected": State.REJECTED}
-FAULTS = st.none() | st.builds(Fault, st.integers(1, 2), st.sampled_from(["before", "after", "deadlock"]))
+FAULTS = st.none() | st.builds(Fault, st.integers(1, 2), st.sampled_from(["before", "after", "deadlock", "lost"]))
 CONTENTS = ("first", "first, mail mended", "other value")  # the value is told before the comma
 WANTED = st.dictionaries(st.sampled_from(NAMES), st.sampled_from(CONTENTS), min_size=1)
 ANY = st.integers(0, 7)
@@ -198,7 +198,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def _start(self, run: str, fault: Fault | None = None) -> Sending | None:
         self.tries[run] += 1
         store = _store(self.engine, run, self.tries[run])
-        if fault is not None and fault.kind == "deadlock":
+        if fault is not None and fault.kind in ("deadlock", "lost"):
             fault = None
         try:
             with failing(self.engine, fault):

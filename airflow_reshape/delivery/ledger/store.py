@@ -11,16 +11,17 @@ from enum import StrEnum
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Engine, bindparam, exists, insert, select, update
+from sqlalchemy import Connection, Engine, bindparam, exists, select, update
 
 from airflow_reshape.delivery.ledger.claims import TAKEN, Claim, LedgerFencedError
 from airflow_reshape.delivery.ledger.databases import (
     CLOCKS,
-    again_after_deadlocks,
+    again,
     among,
     as_time,
     clock,
     for_ledger,
+    insert_new,
     insert_new_rows,
     kept,
 )
@@ -157,13 +158,17 @@ class LedgerStore:
         """
         make_tables(self._engine)
         make_views(self._engine)
+        self._sign_in()
+
+    @again
+    def _sign_in(self) -> None:
         with self._engine.begin() as connection:
             check_key(connection, self._destination.partition(":")[0], self._digest_version)
             now = self._now(connection)
             identity = self._identity
             self._fence_off_earlier_tries(connection, now)
             connection.execute(
-                insert(senders).values(
+                insert_new(self._engine, senders).values(  # it may be there: see again
                     id=self.sender_id,
                     dag_id=identity.dag_id,
                     run_id=identity.run_id,
@@ -196,7 +201,7 @@ class LedgerStore:
                 update(senders).where(senders.c.id == other, senders.c.ended_at.is_(None)).values(ended_at=now)
             )
 
-    @again_after_deadlocks
+    @again
     def renew(self) -> None:
         """Say that this sender lives.
 
@@ -243,7 +248,7 @@ class LedgerStore:
         asked = sorted((entry for entry in entries if entry.key not in mine), key=lambda entry: entry.key)
         if not asked:
             return mine
-        new = self._claim_new(asked)
+        new = self._claim_new(asked, [])
         now, gone, mine_now, rows, owners = new.now, new.gone, new.mine, new.rows, new.owners
         wanted = [entry for entry in asked if entry.key not in gone]
         claims = {
@@ -258,19 +263,26 @@ class LedgerStore:
         self._held.update(e.key for e in wanted if claims[e.key] in TAKEN and e.state is State.CLAIMED)
         return claims | mine | dict.fromkeys(gone, Claim.FORGOTTEN)
 
-    # Each transaction is repeated alone: a second look after the first would take our own claims for somebody's.
+    # Each transaction is repeated alone: a new look after the first would take our own claims for somebody's.
 
-    @again_after_deadlocks
-    def _claim_new(self, asked: Sequence[Entry]) -> _Look:
-        """Claim what nobody knows yet."""
+    @again
+    def _claim_new(self, asked: Sequence[Entry], known: list[Collection[str]]) -> _Look:
+        """Claim what nobody knows yet.
+
+        :param known: empty. The first look leaves here which events were known: if it was committed, and its
+            connection broke before it learned so, the second look tells by that which claims are its own.
+        """
         with self._engine.begin() as connection:
             now, gone = self._look(connection, asked)
             wanted = [entry for entry in asked if entry.key not in gone]
             self._take_former_keys(connection, [entry for entry in wanted if entry.former_key])
             rows = self._rows(connection, [entry.key for entry in wanted])
+            if not known:
+                known.append(set(rows))
+            ours = {key for key, row in rows.items() if self._is_mine(row) and key not in known[0]}
             mine, quicker = self._insert_new(connection, [e for e in wanted if e.key not in rows], now)
             rows |= quicker
-            return _Look(now, gone, mine, rows, self._owners(connection, rows.values()))
+            return _Look(now, gone, mine | ours, rows, self._owners(connection, rows.values()))
 
     def _take_former_keys(self, connection: Connection, entries: Sequence[Entry]) -> None:
         """Give events their new key that are known under the one that they had before ids were cleaned."""
@@ -339,7 +351,7 @@ class LedgerStore:
         mine = {key for key, row in found.items() if self._is_mine(row)}
         return mine, {key: row for key, row in found.items() if key not in mine}
 
-    @again_after_deadlocks
+    @again
     def _take_over(self, entries: Sequence[Entry], rows: Mapping[str, Any]) -> dict[str, Any]:
         """Take what is free, unless somebody else was quicker; the rows as they are then.
 
@@ -370,7 +382,7 @@ class LedgerStore:
             )
             return self._rows(connection, [entry.key for entry in entries])
 
-    @again_after_deadlocks
+    @again
     def settle(self, settlements: Sequence[Settlement]) -> set[str]:
         """Write down what became of claimed events.
 
@@ -414,7 +426,7 @@ class LedgerStore:
             raise LedgerFencedError(TAKEN_OVER)
         return set(keys) - owners.keys()
 
-    @again_after_deadlocks
+    @again
     def close(self, summary: Mapping[str, Any] | None = None) -> None:
         """Sign off. What is still claimed then is in doubt: whoever claims it next learns so."""
         with self._engine.begin() as connection:
