@@ -170,7 +170,24 @@ def test_a_real_deadlock(ledger_connection: str, postgres_ledger: DatabaseServer
     engine.dispose()
 
 
-ONE, TWO, BAD = (Entry(name * 64, "lead_qualified", name, f"lead of {name}", "d") for name in "abc")
+@pytest.mark.parametrize("ledger_connection", ["postgresql"], indirect=True)
+def test_nothing_is_prepared_that_another_session_would_not_know(new_engine: NewEngine) -> None:
+    """PgBouncer gives each transaction a session of its own."""
+    engine = new_engine()
+    with engine.connect():
+        pass  # a connection is there already
+    engine = for_ledger(for_ledger(engine))
+    for _ in range(10):
+        with engine.begin() as connection:
+            connection.execute(text("SELECT 1"))
+            prepared = connection.scalar(text("SELECT COUNT(*) FROM pg_prepared_statements"))
+    assert prepared == 0
+    driver: Any = connection.engine.raw_connection().driver_connection
+    assert driver.prepare_threshold is None
+    engine.dispose()
+
+
+ONE, TWO = (Entry(name * 64, "lead_qualified", name, f"lead of {name}", "d") for name in "ab")
 
 
 def store(engine: Engine, run: str = "run", try_number: int = 1) -> LedgerStore:

@@ -56,6 +56,9 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.02, 1.0
 
 def for_ledger(engine: Engine) -> Engine:
     """The engine with transactions as a ledger needs them."""
+    if engine.dialect.driver == "psycopg" and not event.contains(engine, "do_connect", _without_prepared_statements):
+        event.listen(engine, "do_connect", _without_prepared_statements)
+        engine.dispose()  # connections that are there already may prepare some
     if engine.dialect.name != "sqlite":
         # Whatever the database's default is: within one transaction a claim has to see what others have written
         # meanwhile, and above all the mark of a lead that was forgotten while it waited.
@@ -178,6 +181,11 @@ again_after_deadlocks = _repeated(lambda error, _: is_deadlock(error))
 again = _repeated(
     lambda error, was_lost: is_deadlock(error) or is_disconnect(error) or (was_lost and _is_unconnected(error))
 )
+
+
+def _without_prepared_statements(_: Any, __: Any, ___: Any, options: dict[str, Any]) -> None:
+    # PgBouncer gives each transaction another session of the server, which knows none of them.
+    options.setdefault("prepare_threshold", None)
 
 
 def _begin_to_write(connection: Connection) -> None:
