@@ -27,18 +27,18 @@ class Fault:
 
     :param commit: which commit of the call, from 1.
     :param kind: ``before``: rolled back; ``after``: committed, and nobody learns of it; ``deadlock``: rolled back to
-        let another transaction pass.
+        let another transaction pass; ``lost``: committed, but the connection broke before it told so.
     """
 
     commit: int
-    kind: Literal["before", "after", "deadlock"]
+    kind: Literal["before", "after", "deadlock", "lost"]
 
 
 @contextmanager
 def failing(engine: Engine, fault: Fault | None) -> Iterator[None]:
     """Let a commit of an engine go wrong for as long as the block lasts.
 
-    :raises Interrupted: the fault struck, and was no deadlock.
+    :raises Interrupted: the fault struck, and was none that is repeated.
     """
     if fault is None:
         yield
@@ -52,8 +52,10 @@ def failing(engine: Engine, fault: Fault | None) -> Iterator[None]:
             return
         if fault.kind == "deadlock":
             raise OperationalError("COMMIT", {}, _Deadlock())
-        if fault.kind == "after":
+        if fault.kind in ("after", "lost"):
             commit(connection)
+        if fault.kind == "lost":
+            raise OperationalError("COMMIT", {}, Exception("closed"), connection_invalidated=True)
         raise Interrupted
 
     with patch.object(engine.dialect, "do_commit", do_commit):

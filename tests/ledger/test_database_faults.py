@@ -87,6 +87,7 @@ def test_told_and_nothing_lost(
 ) -> None:
     monkeypatch.setattr("airflow_reshape.delivery.ledger.ledger.SECONDS_TO_SETTLE", 0.3)
     monkeypatch.setattr("airflow_reshape.delivery.ledger.ledger.SECONDS_BETWEEN_TRIES", 0.05)
+    monkeypatch.setattr("airflow_reshape.delivery.ledger.databases.SECONDS_TO_REPEAT", 0.3)
     database = request.node.callspec.params["ledger_connection"]
     with breakable(database, kind, request) as (broken, unsettled):
         send_as("before", 1, leads(0, KNOWN))  # the tables are there
@@ -144,6 +145,7 @@ def test_a_full_sqlite_file_at_the_end_is_told_or_all_is_settled(
     """An answer needs little more room than the claim that it is written over, and there may be just enough of it."""
     monkeypatch.setattr("airflow_reshape.delivery.ledger.ledger.SECONDS_TO_SETTLE", 0.3)
     monkeypatch.setattr("airflow_reshape.delivery.ledger.ledger.SECONDS_BETWEEN_TRIES", 0.05)
+    monkeypatch.setattr("airflow_reshape.delivery.ledger.databases.SECONDS_TO_REPEAT", 0.3)
     with breakable("sqlite", "full", request) as (broken, unsettled):
         send_as("before", 1, leads(0, KNOWN))
         claimed = []

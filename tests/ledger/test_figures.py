@@ -181,7 +181,7 @@ def test_what_a_dead_send_left_is_told_as_repeated(sandbox: RunningSandbox, new_
         connection.execute(
             update(events).where(events.c.lead_id.in_(["2", "3"])).values(state="claimed", settled_at=None)
         )
-        connection.execute(update(senders).values(ended_at=None, lease_until=datetime(2026, 1, 1)))
+        connection.execute(update(senders).values(ended_at=None, summary=None, lease_until=datetime(2026, 1, 1)))
     died = told(new_engine)
     assert died.events["lead_qualified"].new == {"delivered": 4, "claimed": 2}
     assert (died.sends, died.unfinished, died.open_problems) == (0, 1, {"in_doubt": 2})

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from time import monotonic
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import Engine, create_engine, insert, select, text
 
 from airflow_reshape.delivery.ledger.claims import TAKEN, Claim
 from airflow_reshape.delivery.ledger.databases import for_ledger
@@ -15,7 +18,7 @@ from airflow_reshape.delivery.ledger.digests import Digests, event_key
 from airflow_reshape.delivery.ledger.forgetting import forget, is_forgotten, unforget
 from airflow_reshape.delivery.ledger.opening import LedgerKeyError
 from airflow_reshape.delivery.ledger.store import Entry, LedgerStore, SenderIdentity, Settlement, State
-from airflow_reshape.delivery.ledger.tables import events, forgotten, metadata
+from airflow_reshape.delivery.ledger.tables import events, forgotten, metadata, schema
 from airflow_reshape.exceptions import ReshapeError, ReshapeFailedLeadsError
 from airflow_reshape.hooks.ledger import ledger_digests
 from airflow_reshape.hooks.reshape import ReshapeHook
@@ -144,6 +147,48 @@ def test_what_is_under_way_is_told_and_what_becomes_of_it_is_not_written(new_eng
     assert sender.settle([Settlement(one.key, State.DELIVERED, 1, 200)]) == {one.key}
     assert sender.claim([one]) == {one.key: Claim.FORGOTTEN}
     assert "'a'" not in everything(new_engine)
+
+
+@pytest.mark.parametrize("ledger_connection", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("default", ["read committed", "repeatable read", "serializable"])
+def test_a_claim_that_waited_for_forgetting_sees_the_mark(new_engine: NewEngine, default: str) -> None:
+    """Whatever the database's own isolation is."""
+    boss = new_engine()
+    with boss.begin() as connection:
+        connection.execute(text(f"ALTER DATABASE crm SET default_transaction_isolation = '{default}'"))
+    try:
+        sender, one = store(new_engine), entry("a")
+        with for_ledger(new_engine()).begin() as connection:  # as forget does
+            connection.execute(select(schema.c.version).with_for_update())
+            mark = DIGESTS.of_forgotten("SCRIPT01", "a")
+            values = {"script_id": "SCRIPT01", "digest_version": DIGESTS.version, "forgotten_at": datetime(2026, 1, 1)}
+            with ThreadPoolExecutor(1) as thread:
+                claim = thread.submit(sender.claim, [one])
+                until_somebody_waits(boss)
+                connection.execute(insert(forgotten).values(digest=mark, **values))
+                connection.commit()
+                assert claim.result(30) == {one.key: Claim.FORGOTTEN}
+    finally:
+        with boss.begin() as connection:
+            connection.execute(text("ALTER DATABASE crm RESET default_transaction_isolation"))
+
+
+@pytest.mark.parametrize("database", ["postgresql", "mysql", "mariadb"])
+def test_the_isolation_is_ours(database: str) -> None:
+    drivers = {"postgresql": "psycopg2", "mysql": "pymysql", "mariadb": "pymysql"}
+    engine = for_ledger(create_engine(f"{database}+{drivers[database]}://nobody@127.0.0.1/x"))
+    assert engine.get_execution_options()["isolation_level"] == "READ COMMITTED"
+
+
+def until_somebody_waits(boss: Engine) -> None:
+    """Until a session of the database waits for a lock."""
+    waiting = text("SELECT COUNT(*) FROM pg_stat_activity WHERE datname = 'crm' AND wait_event_type = 'Lock'")
+    deadline = monotonic() + 30
+    while True:
+        with boss.connect() as connection:
+            if connection.scalar(waiting):
+                return
+        assert monotonic() < deadline
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -43,11 +43,9 @@ REFUSALS = {
 }
 
 
-def store(
-    new_engine: NewEngine, task: str = "t", retention: timedelta = 30 * DAY, lease: timedelta = timedelta(seconds=60)
-) -> LedgerStore:
+def store(new_engine: NewEngine, task: str = "t", retention: timedelta = 30 * DAY) -> LedgerStore:
     identity = SenderIdentity("d", "r", task, -1, 1)
-    made = LedgerStore(new_engine(), "SCRIPT01:prod", identity, DIGESTS.version, lease, retention)
+    made = LedgerStore(new_engine(), "SCRIPT01:prod", identity, DIGESTS.version, retention=retention)
     made.open()
     return made
 
@@ -119,9 +117,12 @@ def test_once_a_day(new_engine: NewEngine) -> None:
 
 
 def test_what_a_living_send_has_claimed_stays_and_what_a_dead_one_left_goes(new_engine: NewEngine) -> None:
-    living, dead = store(new_engine), store(new_engine, lease=timedelta(0))
+    living, dead = store(new_engine), store(new_engine)
     claim(living, "living")
     claim(dead, "dead")
+    with for_ledger(new_engine()).begin() as connection:
+        over = datetime(2000, 1, 1)
+        connection.execute(update(senders).where(senders.c.id == dead.sender_id).values(lease_until=over))
     age(new_engine, 31, "living", "dead")
     assert store(new_engine).purge() == 1
     assert kept(new_engine) == ["living"]

@@ -224,6 +224,7 @@ def test_a_ledger_lost_midway_stops_claiming_and_tells_the_balance(
     sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("airflow_reshape.delivery.ledger.ledger.SECONDS_TO_SETTLE", 0.5)
+    monkeypatch.setattr("airflow_reshape.delivery.ledger.databases.SECONDS_TO_REPEAT", 0.5)
     with postgres_server() as server:
         monkeypatch.setenv("AIRFLOW_CONN_LEDGER", server.airflow_connection())
 

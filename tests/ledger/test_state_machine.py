@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -23,9 +23,9 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import delete, event, select, update
+from sqlalchemy import Engine, delete, event, select, update
 
-from airflow_reshape.delivery.ledger.claims import TAKEN, Claim
+from airflow_reshape.delivery.ledger.claims import TAKEN, Claim, LedgerFencedError
 from airflow_reshape.delivery.ledger.databases import for_ledger
 from airflow_reshape.delivery.ledger.digests import event_key
 from airflow_reshape.delivery.ledger.store import Entry, LedgerStore, SenderIdentity, Settlement, State
@@ -43,7 +43,7 @@ STEPS = 30
 
 ANSWERS = st.sampled_from(["delivered", "rejected", "taken, answer lost", "not taken, answer lost"])
 SETTLED_AS = {"not sent": State.RELEASED, "delivered": State.DELIVERED, "rejected": State.REJECTED}
-FAULTS = st.none() | st.builds(Fault, st.integers(1, 2), st.sampled_from(["before", "after", "deadlock"]))
+FAULTS = st.none() | st.builds(Fault, st.integers(1, 2), st.sampled_from(["before", "after", "deadlock", "lost"]))
 CONTENTS = ("first", "first, mail mended", "other value")  # the value is told before the comma
 WANTED = st.dictionaries(st.sampled_from(NAMES), st.sampled_from(CONTENTS), min_size=1)
 ANY = st.integers(0, 7)
@@ -55,6 +55,7 @@ class Sending:
 
     :param runs: its process is there.
     :param may_claim: no call of it failed yet.
+    :param fenced: somebody took over from it: it may settle what it still owns, and nothing else.
     :param held: what it claimed and did not settle, with the server's answer.
     """
 
@@ -65,10 +66,14 @@ class Sending:
     may_claim: bool = True
     expired: bool = False
     ended: bool = False
+    fenced: bool = False
     held: dict[str, str | None] = field(default_factory=dict)
 
     def lives_for(self, other: Sending) -> bool:
-        return not (self.ended or self.expired or self.is_earlier_try_of(other))
+        return not (self.ended or self.expired or self.fenced or self.is_earlier_try_of(other))
+
+    def is_fenced_off(self) -> bool:
+        return self.fenced or self.expired
 
     def is_earlier_try_of(self, other: Sending) -> bool:
         return self.run == other.run and self.try_number < other.try_number
@@ -166,8 +171,8 @@ class LedgerMachine(RuleBasedStateMachine):
         sender = self._pick(number)
         if sender is None:
             return
-        assert sender.store.renew() is not sender.expired
-        sender.may_claim &= not sender.expired
+        assert _is_refused(sender.store.renew) is sender.is_fenced_off()
+        sender.may_claim &= not sender.is_fenced_off()
 
     @precondition(lambda self: len(self.senders) < 8)
     @rule(number=ANY, run=st.sampled_from(RUNS), answers=st.lists(ANSWERS, max_size=3), ends=st.booleans())
@@ -192,14 +197,17 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def _start(self, run: str, fault: Fault | None = None) -> Sending | None:
         self.tries[run] += 1
-        store = LedgerStore(self.engine, DESTINATION, SenderIdentity("dag", run, "task", -1, self.tries[run]), "v1")
-        if fault is not None and fault.kind == "deadlock":
+        store = _store(self.engine, run, self.tries[run])
+        if fault is not None and fault.kind in ("deadlock", "lost"):
             fault = None
         try:
             with failing(self.engine, fault):
                 store.open()
         except Interrupted:
-            return None
+            return None  # before it signed in
+        for other in self.senders:  # those whose lease ran out are fenced off by whoever takes from them
+            if other.run == run and not (other.ended or other.expired):
+                other.fenced = True
         sender = Sending(store, run, self.tries[run])
         self.senders.append(sender)
         return sender
@@ -212,6 +220,11 @@ class LedgerMachine(RuleBasedStateMachine):
         fault: Fault | None = None,
         dies: bool = False,
     ) -> None:
+        if sender.is_fenced_off() and not sender.held.keys() >= wanted.keys():
+            entries = [_entry(name, content, state) for name, content in wanted.items()]
+            assert _is_refused(lambda: sender.store.claim(entries))
+            sender.may_claim = False
+            return
         expected = {name: self._answer(sender, name, content, state) for name, content in wanted.items()}
         try:
             with failing(self.engine, fault):
@@ -237,16 +250,16 @@ class LedgerMachine(RuleBasedStateMachine):
         # An outcome is final, whether or not it gets written at once.
         sender.held |= {name: "not sent" for name, told in sender.held.items() if name in chosen and told is None}
         ends = {name: SETTLED_AS[told] for name, told in sender.held.items() if name in chosen and told in SETTLED_AS}
-        fenced = {KEYS[name] for name in ends if self.rows[name].owner is not sender}
+        settlements = [Settlement(KEYS[name], end, 1, 200) for name, end in ends.items()]
+        taken_from = sender.fenced or any(self.rows[name].owner is not sender for name in ends)
         try:
             with failing(self.engine, fault):
-                told = sender.store.settle([Settlement(KEYS[name], end, 1, 200) for name, end in ends.items()])
+                assert _is_refused(lambda: sender.store.settle(settlements)) is bool(ends and taken_from)
         except Interrupted:
             if fault is not None and fault.kind == "after":
                 self._write(sender, ends)
             self._failed(sender, dies)
             return
-        assert told == fenced
         self._write(sender, ends)
         for name in ends:
             del sender.held[name]
@@ -283,6 +296,7 @@ class LedgerMachine(RuleBasedStateMachine):
             if row is not None and row.state is State.CLAIMED:
                 self.doubts[name] += 1
                 assert not row.owner.lives_for(sender), "two living senders own one event"
+                row.owner.fenced |= row.owner is not sender
             assert row is None or row.state not in (State.DELIVERED, State.BASELINE), "handed out again"
             self.rows[name] = Row(state, sender, wanted[name])
 
@@ -348,6 +362,21 @@ def _value(content: str) -> str:
     return content.partition(",")[0]
 
 
+def _store(engine: Engine, run: str, try_number: int) -> LedgerStore:
+    """Nobody has time to notice here, for there is no time."""
+    identity = SenderIdentity("dag", run, "task", -1, try_number)
+    return LedgerStore(engine, DESTINATION, identity, "v1", time_to_notice=timedelta(0))
+
+
+def _is_refused(call: Callable[[], Any]) -> bool:
+    """Whether others took over from the sender that makes the call."""
+    try:
+        call()
+    except LedgerFencedError:
+        return True
+    return False
+
+
 def _entry(name: str, content: str, state: State) -> Entry:
     return Entry(
         KEYS[name], "lead_qualified", name, f"lead of {name}", _value(content), state=state, body_digest=content
@@ -372,12 +401,10 @@ def test_no_order_of_steps_and_crashes_loses_or_repeats(new_engine: NewEngine, r
 
 def test_a_deadlock_while_taking_over_makes_no_doubt_of_what_is_new(new_engine: NewEngine) -> None:
     engine = new_engine()
-    first, second = (
-        LedgerStore(engine, DESTINATION, SenderIdentity("dag", "run", "task", -1, n), "v1") for n in (1, 2)
-    )
+    first, second = (_store(engine, "run", n) for n in (1, 2))
     first.open()
-    second.open()
     first.claim([_entry("a", "first", State.CLAIMED)])
+    second.open()
     with failing(engine, Fault(2, "deadlock")):
         claims = second.claim([_entry("a", "first", State.CLAIMED), _entry("b", "first", State.CLAIMED)])
     assert claims == {KEYS["a"]: Claim.TAKEN_OVER, KEYS["b"]: Claim.OWNED}

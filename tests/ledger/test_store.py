@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from airflow_reshape.delivery.ledger.claims import TAKEN, Claim
+from airflow_reshape.delivery.ledger.claims import TAKEN, Claim, LedgerFencedError
 from airflow_reshape.delivery.ledger.digests import event_key
 from airflow_reshape.delivery.ledger.store import (
     Entry,
@@ -19,7 +19,7 @@ from airflow_reshape.delivery.ledger.store import (
     Settlement,
     State,
 )
-from airflow_reshape.delivery.ledger.tables import LEAD_ID_LENGTH, events, schema
+from airflow_reshape.delivery.ledger.tables import LEAD_ID_LENGTH, events, schema, senders
 from tests.ledger.conftest import NewEngine
 
 
@@ -39,10 +39,16 @@ class Senders:
         self.new_engine = new_engine
 
     def __call__(
-        self, run: str = "r", try_number: int = 1, version: str = "v1", lease: timedelta = timedelta(seconds=60)
+        self,
+        run: str = "r",
+        try_number: int = 1,
+        version: str = "v1",
+        lease: timedelta = timedelta(seconds=60),
+        time_to_notice: timedelta = timedelta(0),
+        identity: SenderIdentity | None = None,
     ) -> LedgerStore:
-        identity = SenderIdentity("d", run, "t", -1, try_number, "0.1.0")
-        store = LedgerStore(self.new_engine(), "SCRIPT01:prod", identity, version, lease)
+        identity = identity or SenderIdentity("d", run, "t", -1, try_number, "0.1.0")
+        store = LedgerStore(self.new_engine(), "SCRIPT01:prod", identity, version, lease, time_to_notice=time_to_notice)
         store.open()
         return store
 
@@ -59,6 +65,14 @@ def answer(store: LedgerStore, *entries: Entry) -> list[Claim]:
 
 def settle(store: LedgerStore, name: str, state: State) -> None:
     assert store.settle([Settlement(key(name), state, 1, 200, None)]) == set()
+
+
+def run_out(store: LedgerStore, new_engine: NewEngine) -> None:
+    """Let a sender's lease be over."""
+    with new_engine().begin() as connection:
+        connection.execute(
+            update(senders).where(senders.c.id == store.sender_id).values(lease_until=datetime(2000, 1, 1))
+        )
 
 
 def test_what_is_delivered_is_not_claimed_again(sender: Senders) -> None:
@@ -117,20 +131,23 @@ def test_an_earlier_try_of_the_same_task_is_taken_over_and_fenced_off(sender: Se
 
     alive = sender(try_number=2)
     assert answer(alive, entry("a")) == [Claim.TAKEN_OVER]
-    assert dead.settle([Settlement(key("a"), State.REJECTED), Settlement(key("b"), State.DELIVERED)]) == {key("a")}
+    with pytest.raises(LedgerFencedError, match="took its events over"):
+        dead.settle([Settlement(key("a"), State.REJECTED), Settlement(key("b"), State.DELIVERED)])
     settle(alive, "a", State.DELIVERED)
     assert answer(sender("three"), entry("a"), entry("b")) == [Claim.ALREADY_SENT, Claim.ALREADY_SENT]
 
 
-def test_another_task_waits_for_the_lease_to_run_out(sender: Senders) -> None:
-    dead = sender("one", lease=timedelta(seconds=0))
+def test_another_task_waits_for_the_lease_to_run_out(sender: Senders, new_engine: NewEngine) -> None:
+    dead = sender("one")
     living = sender("two")
     answer(dead, entry("a"))
     answer(living, entry("b"))
+    run_out(dead, new_engine)
 
     assert answer(sender("three"), entry("a"), entry("b")) == [Claim.TAKEN_OVER, Claim.BUSY]
-    assert dead.renew() is False
-    assert living.renew() is True
+    with pytest.raises(LedgerFencedError, match="took its events over"):
+        dead.renew()
+    living.renew()
 
 
 def test_a_sender_that_signed_off_leaves_its_claims_in_doubt(sender: Senders) -> None:
@@ -138,7 +155,63 @@ def test_a_sender_that_signed_off_leaves_its_claims_in_doubt(sender: Senders) ->
     answer(gone, entry("a"))
     gone.close()
     assert answer(sender("two"), entry("a")) == [Claim.TAKEN_OVER]
-    assert gone.renew() is False
+    with pytest.raises(LedgerFencedError):
+        gone.renew()
+
+
+@pytest.mark.parametrize("call", ["renew", "claim", "settle"])
+def test_a_later_try_fences_off_the_earlier_one_when_it_signs_in(sender: Senders, call: str) -> None:
+    zombie = sender(try_number=1)
+    answer(zombie, entry("a"))
+    others = [sender("another run"), sender(identity=SenderIdentity("d", "r", "t", 5, 1)), sender(try_number=2)]
+    calls = {
+        "renew": zombie.renew,
+        "claim": lambda: zombie.claim([entry("b")]),
+        "settle": lambda: zombie.settle([Settlement(key("a"), State.DELIVERED)]),
+    }
+    with pytest.raises(LedgerFencedError, match="another try of this task, or another send, took its events over"):
+        calls[call]()
+    for other in others:
+        other.renew()
+    # What it settled is written; what it wanted to claim is nobody's.
+    settled = Claim.ALREADY_SENT if call == "settle" else Claim.TAKEN_OVER
+    assert answer(others[-1], entry("a"), entry("b")) == [settled, Claim.OWNED]
+
+
+def test_a_fenced_sender_has_time_to_settle_unless_it_signs_off(sender: Senders) -> None:
+    zombie = sender(try_number=1)
+    answer(zombie, entry("a"), entry("b"), entry("c"))
+    later = sender(try_number=2, time_to_notice=timedelta(seconds=60))
+    assert answer(later, entry("a"), entry("b"), entry("c"), entry("d")) == [Claim.BUSY] * 3 + [Claim.OWNED]
+    with pytest.raises(LedgerFencedError):
+        zombie.settle([Settlement(key("a"), State.DELIVERED), Settlement(key("b"), State.RELEASED)])
+    assert answer(later, entry("a"), entry("b"), entry("c")) == [Claim.ALREADY_SENT, Claim.OWNED, Claim.BUSY]
+    zombie.close()
+    assert answer(later, entry("c")) == [Claim.TAKEN_OVER]
+
+
+def test_senders_without_a_task_are_fenced_off_by_their_lease_only(sender: Senders, new_engine: NewEngine) -> None:
+    nobody = SenderIdentity()
+    first = sender(identity=nobody)
+    second = sender(identity=nobody)
+    answer(first, entry("a"))
+    assert answer(second, entry("a")) == [Claim.BUSY]
+    first.renew()
+    run_out(first, new_engine)
+    with pytest.raises(LedgerFencedError, match="its lease ran out"):
+        first.claim([entry("b")])
+    assert first.settle([]) == set()
+    assert answer(second, entry("a")) == [Claim.TAKEN_OVER]
+    with pytest.raises(LedgerFencedError, match="took its events over"):
+        first.settle([Settlement(key("a"), State.DELIVERED)])
+
+
+def test_an_earlier_try_that_comes_late_does_not_begin(sender: Senders) -> None:
+    later = sender(try_number=2)
+    with pytest.raises(LedgerFencedError, match="a later try of this task is sending"):
+        sender(try_number=1)
+    later.close()
+    sender(try_number=1)
 
 
 def test_case_makes_another_event_whatever_the_collation(sender: Senders) -> None:

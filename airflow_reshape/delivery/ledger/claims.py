@@ -43,6 +43,13 @@ class LedgerLostError(Exception):
     """
 
 
+class LedgerFencedError(LedgerLostError):
+    """Others took over from this send, or may have: it must not send any more.
+
+    A retry is harmless: it finds in the ledger what was sent.
+    """
+
+
 class LedgerUnusableError(LedgerLostError):
     """The ledger cannot be used as things are set up: trying again does not help. The text says what to do."""
 

@@ -6,6 +6,9 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import wraps
+from itertools import count
+from random import random
+from time import monotonic, sleep
 from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy import (
@@ -25,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy import cast as sql_cast
 from sqlalchemy import column as sql_column
 from sqlalchemy.dialects import mysql, postgresql, sqlite
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -43,16 +46,24 @@ INSERT_NEW: dict[str, Callable[[Any], Any]] = {
     "mysql": lambda table: mysql.insert(table).prefix_with("IGNORE"),
     "mariadb": lambda table: mysql.insert(table).prefix_with("IGNORE"),
 }
-MOST_DEADLOCKS = 10
 DEADLOCKS = {"40001", "40P01", 1213, 1205}  # SQLSTATE of PostgreSQL, error numbers of MySQL
+CODES = ("sqlstate", "pgcode")  # where psycopg and psycopg2 keep it
+SECONDS_TO_REPEAT = 10.0
+"""How long a transaction is repeated: well below the lease, which nobody renews meanwhile."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.02, 1.0
+"""Seconds that a pause lasts at most; each lasts a random part of it, so that two senders do not meet again."""
 
 
 def for_ledger(engine: Engine) -> Engine:
     """The engine with transactions as a ledger needs them."""
-    if engine.dialect.name in ("mysql", "mariadb"):
-        # Not MySQL's default: within one transaction a claim has to see what others have inserted meanwhile.
+    if engine.dialect.driver == "psycopg" and not event.contains(engine, "do_connect", _without_prepared_statements):
+        event.listen(engine, "do_connect", _without_prepared_statements)
+        engine.dispose()  # connections that are there already may prepare some
+    if engine.dialect.name != "sqlite":
+        # Whatever the database's default is: within one transaction a claim has to see what others have written
+        # meanwhile, and above all the mark of a lead that was forgotten while it waited.
         return engine.execution_options(isolation_level="READ COMMITTED")
-    if engine.dialect.name == "sqlite" and not event.contains(engine, "begin", _begin_to_write):
+    if not event.contains(engine, "begin", _begin_to_write):
         event.listen(engine, "begin", _begin_to_write)
         event.listen(engine, "connect", _set_up_sqlite)
         engine.dispose()  # connections that are there already were not set up
@@ -119,21 +130,62 @@ def insert_new_rows(
     return done.rowcount == len(rows)
 
 
-def again_after_deadlocks(call: Callable[P, T]) -> Callable[P, T]:
-    """Repeat a transaction that the database gave up to let another one pass: it left nothing behind."""
+def is_deadlock(error: DBAPIError) -> bool:
+    """Whether the database gave a transaction up to let another one pass: it left nothing behind."""
+    cause: Any = error.orig
+    codes = {getattr(cause, name, None) for name in CODES}
+    return not DEADLOCKS.isdisjoint({*codes, *getattr(cause, "args", ())[:1]})
 
-    @wraps(call)
-    def repeated(*args: P.args, **kwargs: P.kwargs) -> T:
-        for _ in range(MOST_DEADLOCKS):
-            try:
-                return call(*args, **kwargs)
-            except DBAPIError as error:
-                cause: Any = error.orig
-                if not {getattr(cause, "sqlstate", None), *getattr(cause, "args", ())[:1]} & DEADLOCKS:
-                    raise
-        return call(*args, **kwargs)
 
-    return repeated
+def is_disconnect(error: DBAPIError) -> bool:
+    """Whether the connection was closed, perhaps after the database had committed."""
+    return error.connection_invalidated
+
+
+def _is_unconnected(error: DBAPIError) -> bool:
+    """Whether no new connection could be made: no statement was under way."""
+    return isinstance(error, OperationalError) and error.statement is None
+
+
+def _repeated(mended_by: Callable[[DBAPIError, bool], bool]) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Makes what repeats a transaction, with longer and longer pauses, but not for longer than a lease can wait.
+
+    :param mended_by: whether repeating mends an error; told as well whether the connection was lost before.
+    """
+
+    def decorate(call: Callable[P, T]) -> Callable[P, T]:
+        @wraps(call)
+        def repeated(*args: P.args, **kwargs: P.kwargs) -> T:
+            until = monotonic() + SECONDS_TO_REPEAT
+            longest, was_lost = FIRST_PAUSE, False
+            for number in count():
+                try:
+                    return call(*args, **kwargs)
+                except DBAPIError as error:
+                    # Once at least: a database may have kept us waiting for longer than that before it gave up.
+                    if not mended_by(error, was_lost) or (number and monotonic() >= until):
+                        raise
+                    was_lost = was_lost or is_disconnect(error)
+                sleep(random() * longest)  # noqa: S311  # jitter, no secret
+                longest = min(2 * longest, LONGEST_PAUSE)
+            raise AssertionError("unreachable")
+
+        return repeated
+
+    return decorate
+
+
+# For transactions that may not be made twice.
+again_after_deadlocks = _repeated(lambda error, _: is_deadlock(error))
+# For those that may: if the connection broke while they were committed, nobody knows whether they are.
+again = _repeated(
+    lambda error, was_lost: is_deadlock(error) or is_disconnect(error) or (was_lost and _is_unconnected(error))
+)
+
+
+def _without_prepared_statements(_: Any, __: Any, ___: Any, options: dict[str, Any]) -> None:
+    # PgBouncer gives each transaction another session of the server, which knows none of them.
+    options.setdefault("prepare_threshold", None)
 
 
 def _begin_to_write(connection: Connection) -> None:

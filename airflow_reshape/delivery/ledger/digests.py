@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 from collections.abc import Mapping
 from json import JSONEncoder
 from typing import Any
 
+from airflow_reshape.delivery.ledger.plain import plain
 from airflow_reshape.events.prepared import InvalidLead, PreparedEvent
 
 _in_order = JSONEncoder(sort_keys=True, separators=(",", ":"), default=repr).encode
@@ -60,10 +62,17 @@ class Digests:
         return self.of("body", _in_order(event.body))
 
     def of_invalid(self, destination: str, row: object, lead: InvalidLead) -> str:
-        """The key of an invalid row: the very same row with the very same problems."""
-        content = sorted((str(k), repr(v)) for k, v in row.items()) if isinstance(row, Mapping) else repr(row)
-        return self.of(destination, "invalid", content, [tuple(problem) for problem in lead.problems])
+        """The key of an invalid row: the very same row with the very same problems. No row makes an error."""
+        return self.of(destination, "invalid", _content(row), [tuple(problem) for problem in lead.problems])
 
     def of_forgotten(self, script_id: str, lead_id: str) -> str:
         """The mark of a forgotten lead."""
         return self.of("forgotten", script_id, lead_id)
+
+
+def _content(row: object) -> list[tuple[str, str]] | str:
+    """A row in the order of its columns' names, or what it is if it has none."""
+    if isinstance(row, Mapping):
+        with contextlib.suppress(Exception):  # somebody else's mapping
+            return sorted((key if isinstance(key, str) else plain(key), plain(value)) for key, value in row.items())
+    return plain(row)

@@ -114,7 +114,7 @@ def figures(
     for summary in _summaries(connection, since, until, environment, script_id):
         _add_summary(told, summary)
     unfinished = select(func.count()).where(
-        senders.c.started_at >= since, senders.c.started_at < until, senders.c.ended_at.is_(None)
+        senders.c.started_at >= since, senders.c.started_at < until, senders.c.summary.is_(None)
     )
     told.unfinished = connection.scalar(unfinished) or 0
     told.open_problems.update(count_problems(connection, environment, script_id))

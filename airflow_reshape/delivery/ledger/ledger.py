@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from airflow_reshape.delivery.ledger.claims import TAKEN, Claim, LedgerLostError, LedgerUnusableError
+from airflow_reshape.delivery.ledger.claims import TAKEN, Claim, LedgerFencedError, LedgerLostError, LedgerUnusableError
 from airflow_reshape.delivery.ledger.digests import Digests, destination_of, former_key_of, key_of
 from airflow_reshape.delivery.ledger.opening import LedgerSchemaError
 from airflow_reshape.delivery.ledger.store import LEASE, Entry, LedgerStore, Settlement, State
@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 SETTLE_SECONDS = 0.2
 MOST_SETTLED_AT_ONCE = 500
 HEARTBEAT_SECONDS = LEASE.total_seconds() / 4
+SECONDS_UNHEARD = 1.0
+"""The heartbeat comes early where nothing was settled for so long: a send that was fenced off must learn of it."""
 SECONDS_TO_SETTLE = 30.0
 """How long settlements are tried after the database went away."""
 SECONDS_BETWEEN_TRIES = 1.0
@@ -73,6 +75,8 @@ class Ledger:
         self._closing = False
         self._lost: str | None = None
         self._lost_at = 0.0
+        self._is_fenced = False
+        self._heard = 0.0
         self._on_lost: Callable[[str], None] = lambda _: None
         self._writer: asyncio.Task[None] | None = None
 
@@ -152,6 +156,9 @@ class Ledger:
             self._wake.set()
             await self._writer
             if self._lost is not None:
+                if self._is_fenced:  # nobody has to wait for what it had in flight
+                    with contextlib.suppress(SQLAlchemyError):
+                        await self._call(partial(self._store.close, summary))
                 raise LedgerLostError(self._lost)
             await self._guarded(lambda: self._store.close(summary))
             if not summary.get(Kind.UNSENT.value):  # a send that was stopped has no time
@@ -199,17 +206,19 @@ class Ledger:
 
     async def _write(self) -> None:
         """Write settlements and the heartbeat until closed."""
-        beat = time.monotonic()
+        beat = self._heard = time.monotonic()
         while not self._closing or self._settlements:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), SETTLE_SECONDS)
             self._wake.clear()
             try:
-                if time.monotonic() - beat >= HEARTBEAT_SECONDS:
-                    beat = time.monotonic()
-                    if not await self._call(self._store.renew):
-                        self._lose("its lease ran out, and another send may have taken over")
+                now = time.monotonic()
+                if now - beat >= HEARTBEAT_SECONDS or (now - self._heard >= SECONDS_UNHEARD and self._lost is None):
+                    beat = self._heard = now
+                    await self._call(self._store.renew)
                 await self._write_settlements()
+            except LedgerFencedError as error:
+                self._lose(str(error), fenced=True)
             except SQLAlchemyError as error:
                 self._lose(_told(error))
                 if time.monotonic() - self._lost_at > SECONDS_TO_SETTLE:
@@ -220,11 +229,16 @@ class Ledger:
         due = len(self._settlements)  # what comes meanwhile waits for the next round: few large batches
         while due > 0:
             batch = self._settlements[: min(due, MOST_SETTLED_AT_ONCE)]
-            await self._call(partial(self._store.settle, batch))
+            try:
+                await self._call(partial(self._store.settle, batch))
+            except LedgerFencedError as error:  # what it owned is written
+                self._lose(str(error), fenced=True)
+            self._heard = time.monotonic()
             del self._settlements[: len(batch)]
             due -= len(batch)
 
-    def _lose(self, why: str) -> None:
+    def _lose(self, why: str, *, fenced: bool = False) -> None:
+        self._is_fenced |= fenced
         if self._lost is None:
             self._lost = why
             self._lost_at = time.monotonic()
@@ -238,6 +252,9 @@ class Ledger:
         except LedgerSchemaError as error:
             self._lost = str(error)
             raise LedgerUnusableError(self._lost) from None
+        except LedgerFencedError as error:
+            self._lose(str(error), fenced=True)
+            raise
         except SQLAlchemyError as error:
             self._lose(_told(error))
             raise LedgerLostError(self._lost) from None

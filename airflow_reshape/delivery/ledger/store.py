@@ -11,16 +11,17 @@ from enum import StrEnum
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Engine, bindparam, exists, insert, select, update
+from sqlalchemy import Connection, Engine, bindparam, exists, select, update
 
-from airflow_reshape.delivery.ledger.claims import TAKEN, Claim
+from airflow_reshape.delivery.ledger.claims import TAKEN, Claim, LedgerFencedError
 from airflow_reshape.delivery.ledger.databases import (
     CLOCKS,
-    again_after_deadlocks,
+    again,
     among,
     as_time,
     clock,
     for_ledger,
+    insert_new,
     insert_new_rows,
     kept,
 )
@@ -32,6 +33,11 @@ from airflow_reshape.delivery.ledger.views import make_views
 __all__ = ["CLOCKS", "LEASE", "Entry", "LedgerSchemaError", "LedgerStore", "SenderIdentity", "Settlement", "State"]
 
 LEASE = timedelta(seconds=60)
+TIME_TO_NOTICE = timedelta(seconds=3)
+"""How long a sender that was fenced off, and did not sign off, may still settle what it had in flight."""
+TAKEN_OVER = "another try of this task, or another send, took its events over"
+RAN_OUT = "its lease ran out, so that others may have taken its events over"
+LATER_TRY = "a later try of this task is sending"
 
 
 class State(StrEnum):
@@ -117,6 +123,7 @@ class LedgerStore:
     :param identity: who sends.
     :param digest_version: names the key of the digests; others cannot be compared.
     :param lease: how long a silent sender counts as alive.
+    :param time_to_notice: how long what a sender had claimed is left to it after it was fenced off.
     :param retention: how long what is settled is remembered. Default: for ever.
     :param retry_rejected: rejected events are sent once more although nothing changed. Default False.
     """
@@ -130,6 +137,7 @@ class LedgerStore:
         lease: timedelta = LEASE,
         retention: timedelta | None = None,
         retry_rejected: bool = False,
+        time_to_notice: timedelta = TIME_TO_NOTICE,
     ) -> None:
         self._engine = for_ledger(engine)
         self._destination = destination
@@ -138,22 +146,29 @@ class LedgerStore:
         self._lease = lease
         self._retention = retention
         self._retry_rejected = retry_rejected
+        self._time_to_notice = time_to_notice
         self._held: set[str] = set()
         self.sender_id = str(uuid4())
 
     def open(self) -> None:
-        """Make the tables at first use, and sign in.
+        """Make the tables at first use, fence off living senders of earlier tries of this task, and sign in.
 
         :raises LedgerSchemaError: the tables are of another version, or leads were forgotten with another key.
+        :raises LedgerFencedError: a later try of this task lives.
         """
         make_tables(self._engine)
         make_views(self._engine)
+        self._sign_in()
+
+    @again
+    def _sign_in(self) -> None:
         with self._engine.begin() as connection:
             check_key(connection, self._destination.partition(":")[0], self._digest_version)
             now = self._now(connection)
             identity = self._identity
+            self._fence_off_earlier_tries(connection, now)
             connection.execute(
-                insert(senders).values(
+                insert_new(self._engine, senders).values(  # it may be there: see again
                     id=self.sender_id,
                     dag_id=identity.dag_id,
                     run_id=identity.run_id,
@@ -167,9 +182,31 @@ class LedgerStore:
                 )
             )
 
-    @again_after_deadlocks
-    def renew(self) -> bool:
-        """Say that this sender lives; False if its lease had run out, so that others may have taken over."""
+    def _fence_off_earlier_tries(self, connection: Connection, now: datetime) -> None:
+        mine = self._identity
+        if mine.try_number is None or None in (mine.dag_id, mine.run_id, mine.task_id):
+            return  # nobody can tell whose tries they are: only leases count
+        of_this_task = (senders.c[name].is_not_distinct_from(getattr(mine, name)) for name in TASK)
+        living = connection.execute(
+            select(senders).where(*of_this_task, senders.c.ended_at.is_(None), senders.c.lease_until > now)
+        ).all()
+        if any(other.try_number is not None and other.try_number > mine.try_number for other in living):
+            raise LedgerFencedError(LATER_TRY)
+        self._fence_off(connection, {other.id for other in living if self._is_earlier_try(other)}, now)
+
+    def _fence_off(self, connection: Connection, others: Collection[str], now: datetime) -> None:
+        """End senders. They did not sign off, so they have no summary: by that they learn what became of them."""
+        for other in sorted(others):  # in one order everywhere
+            connection.execute(
+                update(senders).where(senders.c.id == other, senders.c.ended_at.is_(None)).values(ended_at=now)
+            )
+
+    @again
+    def renew(self) -> None:
+        """Say that this sender lives.
+
+        :raises LedgerFencedError: its lease had run out, or others took over.
+        """
         with self._engine.begin() as connection:
             now = self._now(connection)
             done = connection.execute(
@@ -177,7 +214,24 @@ class LedgerStore:
                 .where(senders.c.id == self.sender_id, senders.c.lease_until > now, senders.c.ended_at.is_(None))
                 .values(lease_until=now + self._lease)
             )
-            return done.rowcount == 1
+            if done.rowcount != 1:
+                self._check_alive(self._myself(connection), now)
+                raise LedgerFencedError(TAKEN_OVER)  # the row is well, and was not a moment ago: the clock went back
+
+    def _myself(self, connection: Connection) -> Any:
+        """How this sender stands in the ledger."""
+        return connection.execute(select(*STANDING).where(senders.c.id == self.sender_id)).one_or_none()
+
+    def _check_alive(self, myself: Any, now: datetime) -> None:
+        """See that this sender may go on.
+
+        :param myself: its row; None: it is gone.
+        :raises LedgerFencedError: it must not.
+        """
+        if myself is None or myself.ended_at is not None:
+            raise LedgerFencedError(TAKEN_OVER)
+        if myself.lease_until <= now:
+            raise LedgerFencedError(RAN_OUT)
 
     def claim(self, entries: Sequence[Entry]) -> dict[str, Claim]:
         """Claim events; when it returns, the claims are committed, and the events may be sent.
@@ -187,13 +241,14 @@ class LedgerStore:
 
         :param entries: each key once.
         :returns: the answer by key.
+        :raises LedgerFencedError: others took over from this sender, or its lease ran out; nothing was claimed.
         """
         mine = {entry.key: Claim.BUSY for entry in entries if entry.key in self._held}
         # In one order everywhere, so that two senders never wait for each other.
         asked = sorted((entry for entry in entries if entry.key not in mine), key=lambda entry: entry.key)
         if not asked:
             return mine
-        new = self._claim_new(asked)
+        new = self._claim_new(asked, [])
         now, gone, mine_now, rows, owners = new.now, new.gone, new.mine, new.rows, new.owners
         wanted = [entry for entry in asked if entry.key not in gone]
         claims = {
@@ -208,19 +263,26 @@ class LedgerStore:
         self._held.update(e.key for e in wanted if claims[e.key] in TAKEN and e.state is State.CLAIMED)
         return claims | mine | dict.fromkeys(gone, Claim.FORGOTTEN)
 
-    # Each transaction is repeated alone: a second look after the first would take our own claims for somebody's.
+    # Each transaction is repeated alone: a new look after the first would take our own claims for somebody's.
 
-    @again_after_deadlocks
-    def _claim_new(self, asked: Sequence[Entry]) -> _Look:
-        """Claim what nobody knows yet."""
+    @again
+    def _claim_new(self, asked: Sequence[Entry], known: list[Collection[str]]) -> _Look:
+        """Claim what nobody knows yet.
+
+        :param known: empty. The first look leaves here which events were known: if it was committed, and its
+            connection broke before it learned so, the second look tells by that which claims are its own.
+        """
         with self._engine.begin() as connection:
             now, gone = self._look(connection, asked)
             wanted = [entry for entry in asked if entry.key not in gone]
             self._take_former_keys(connection, [entry for entry in wanted if entry.former_key])
             rows = self._rows(connection, [entry.key for entry in wanted])
+            if not known:
+                known.append(set(rows))
+            ours = {key for key, row in rows.items() if self._is_mine(row) and key not in known[0]}
             mine, quicker = self._insert_new(connection, [e for e in wanted if e.key not in rows], now)
             rows |= quicker
-            return _Look(now, gone, mine, rows, self._owners(connection, rows.values()))
+            return _Look(now, gone, mine | ours, rows, self._owners(connection, rows.values()))
 
     def _take_former_keys(self, connection: Connection, entries: Sequence[Entry]) -> None:
         """Give events their new key that are known under the one that they had before ids were cleaned."""
@@ -237,15 +299,26 @@ class LedgerStore:
                 )
 
     def _look(self, connection: Connection, entries: Sequence[Entry]) -> tuple[datetime, set[str]]:
-        """The time, and the keys of events whose lead was forgotten."""
+        """The time, and the keys of events whose lead was forgotten.
+
+        :raises LedgerFencedError: this sender must not claim any more.
+        """
         # Whoever forgets a lead waits for claims under way, and claims wait for them (SQLite knows one writer only).
         connection.execute(select(schema.c.version).with_for_update(read=True))
+        # So does whoever fences this sender off: what it claims is committed before, or not at all.
+        myself = self._locked(connection)
         # A statement of its own, so that it sees what was written while this one waited.
         told, some_are = connection.execute(select(clock(self._engine), exists(select(forgotten.c.digest)))).one()
+        self._check_alive(myself, as_time(told))
         if not some_are:
             return as_time(told), set()
         found = self._marked(connection, {digest for entry in entries for digest in entry.tombstones})
         return as_time(told), {entry.key for entry in entries if not found.isdisjoint(entry.tombstones)}
+
+    def _locked(self, connection: Connection) -> Any:
+        """This sender's row, which nobody else changes until the transaction ends."""
+        query = select(*STANDING).where(senders.c.id == self.sender_id).with_for_update(read=True)
+        return connection.execute(query).one_or_none()
 
     def _marked(self, connection: Connection, digests: Collection[str]) -> set[str]:
         return set(
@@ -278,16 +351,23 @@ class LedgerStore:
         mine = {key for key, row in found.items() if self._is_mine(row)}
         return mine, {key: row for key, row in found.items() if key not in mine}
 
-    @again_after_deadlocks
+    @again
     def _take_over(self, entries: Sequence[Entry], rows: Mapping[str, Any]) -> dict[str, Any]:
-        """Take what is free, unless somebody else was quicker; the rows as they are then."""
+        """Take what is free, unless somebody else was quicker; the rows as they are then.
+
+        Whoever had claimed it is fenced off.
+        """
         same_as_seen = (
             (events.c.key == bindparam("seen_key"))
             & (events.c.owner == bindparam("seen_owner"))
             & (events.c.state == bindparam("seen_state"))
         )
+        left_by = {rows[entry.key].owner for entry in entries if rows[entry.key].state == State.CLAIMED}
         with self._engine.begin() as connection:
+            myself = self._locked(connection)
             now = self._now(connection)
+            self._check_alive(myself, now)
+            self._fence_off(connection, left_by - {self.sender_id}, now)
             connection.execute(
                 update(events).where(same_as_seen),
                 [
@@ -302,11 +382,12 @@ class LedgerStore:
             )
             return self._rows(connection, [entry.key for entry in entries])
 
-    @again_after_deadlocks
+    @again
     def settle(self, settlements: Sequence[Settlement]) -> set[str]:
         """Write down what became of claimed events.
 
-        :returns: keys that this sender did not own any more: somebody else took them over, or the lead was forgotten.
+        :returns: keys of events whose lead was forgotten meanwhile.
+        :raises LedgerFencedError: others took over from this sender. What it still owned is written all the same.
         """
         if not settlements:
             return set()
@@ -335,16 +416,17 @@ class LedgerStore:
                     )
                 )
                 written += done.rowcount
-            owned = set(keys)
+            owners: dict[str, str] = dict.fromkeys(keys, self.sender_id)
             if written != len(keys):
-                mine = select(events.c.key).where(
-                    among(self._engine, events.c.key, keys), events.c.owner == self.sender_id
-                )
-                owned = set(connection.scalars(mine))
+                query = select(events.c.key, events.c.owner).where(among(self._engine, events.c.key, keys))
+                owners = {row.key: row.owner for row in connection.execute(query)}
+            myself = self._myself(connection)
         self._held.difference_update(keys)
-        return set(keys) - owned
+        if myself is None or myself.ended_at is not None or set(owners.values()) - {self.sender_id}:
+            raise LedgerFencedError(TAKEN_OVER)
+        return set(keys) - owners.keys()
 
-    @again_after_deadlocks
+    @again
     def close(self, summary: Mapping[str, Any] | None = None) -> None:
         """Sign off. What is still claimed then is in doubt: whoever claims it next learns so."""
         with self._engine.begin() as connection:
@@ -410,19 +492,22 @@ class LedgerStore:
         return row is not None and row.owner == self.sender_id
 
     def _may_still_send(self, owner: Any, now: datetime) -> bool:
-        """Its lease runs, it did not end, and it is no earlier try of ours."""
-        if owner is None or owner.ended_at is not None or owner.lease_until <= now:
+        """Its lease runs, it did not end, and it is no earlier try of ours.
+
+        A sender that was fenced off learns of it within a second, and settles what it had in flight: so long it is
+        left alone.
+        """
+        if owner is None or owner.lease_until <= now:
             return False
+        if owner.ended_at is not None:
+            return owner.summary is None and now < owner.ended_at + self._time_to_notice
         return not self._is_earlier_try(owner)
 
     def _is_earlier_try(self, owner: Any) -> bool:
         mine = self._identity
         if owner is None or mine.try_number is None or owner.try_number is None:
             return False
-        same = (owner.dag_id, owner.run_id, owner.task_id, owner.map_index) == (
-            mine.dag_id, mine.run_id, mine.task_id, mine.map_index,
-        )  # fmt: skip
-        return same and owner.try_number < mine.try_number
+        return all(getattr(owner, name) == getattr(mine, name) for name in TASK) and owner.try_number < mine.try_number
 
     def _answer(self, entry: Entry, row: Any, owners: Mapping[str, Any], now: datetime) -> Claim:
         if row is None:
@@ -458,6 +543,10 @@ ANSWERS: dict[State, dict[str, Claim]] = {
 STILL_FAILING = (Claim.STILL_REJECTED, Claim.STILL_INVALID)
 ASKS_WHO_OWNS = {State.CLAIMED.value, State.REJECTED.value, State.INVALID.value}
 
+
+TASK = ("dag_id", "run_id", "task_id", "map_index")
+"""What the tries of one task instance have in common."""
+STANDING = (senders.c.lease_until, senders.c.ended_at)
 
 # The columns in which the events of one claim differ.
 OWN = frozenset(
