@@ -97,7 +97,7 @@ def once(case: int, url: str, where: str) -> None:
 
     if where != IN_THE_SOURCE:
         # The server answers nothing: soon the reader waits for it, with all that may be read ahead.
-        threading.Timer(0.4, interrupt_me).start()
+        threading.Timer(1.5, interrupt_me).start()
 
     told: dict[str, Any] = {"raised": None, "halt": None}
     try:
