@@ -76,7 +76,7 @@ def test_a_field_is_written_as_the_table_says() -> None:
         {
             "event": {"name": "any", "id": "1"},
             "context": {"override_ip": "8.8.8.8", "referrer_url": "https://example.com/"},
-            "cookies": {"_ga": "…"},
+            "cookies": {"_ga": "GA1.1.2.3"},
         }
     )
     rows = {line.split("`")[1]: line for line in tables.event_fields().splitlines()[2:]}
