@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import html
-import json
 import re
-import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import quote, quote_plus
+
+from airflow_reshape.delivery.spellings import folded, folded_with_places, unescaped
 
 SHOWN = ("event.name", "event.currency", "context.environment", "context.data_source")
 SHORTEST_REDACTED = 2
 # A shorter value is taken out only where it stands alone: RO is a part of "error".
 SHORTEST_WITHIN_A_WORD = 4
+# So much of a value that begins within a word is it, cut short.
+SHORTEST_CUT = 8
+# No more of a text is looked at, for others wait meanwhile: what is shown is much shorter.
+LONGEST_LOOKED_AT = 2000
+# No more of a value is compared at once: the rest of a longer one is looked for by itself.
+LONGEST_COMPARED = 40
 HIDDEN = "…"
 LONGEST_LABEL = 60
 LONGEST_DETAIL = 300
@@ -23,37 +27,35 @@ LONGEST_WORD = 40
 LEAST_USES = 3
 # Numbers with more digits may identify somebody: phones, national ids, times to the millisecond.
 MOST_DIGITS_SHOWN = 6
-_EMAIL_LIKE = re.compile(r"[^\s@\"'<>]+@[^\s@\"'<>]+")
+# Each begins where a run of its characters does, and gives nothing back: the time grows with the text, not its square.
+_EMAIL_LIKE = re.compile(r"(?<![^\s@\"'<>])[^\s@\"'<>]++@[^\s@\"'<>]++")
 _PHONE_LIKE = re.compile(r"\+?\d[\d\s().\-/]{5,}\d")
+# Hashes of e-mails and phones in hexadecimal or Base64.
+_HASH_LIKE = re.compile(r"(?<![A-Za-z0-9+/_\-])(?:[0-9A-Fa-f]{32,}+|[A-Za-z0-9+/_\-]{40,}+={0,2}+)(?![A-Za-z0-9+/_\-])")
+_WORD = re.compile(r"[^\W_]++")
 _EVENT_NAME_LIKE = re.compile(r"[A-Za-z][\w.\-:]{0,59}", re.ASCII)
 _LOOKS_PERSONAL = "(hidden: looks like a personal value)"
 
 
 def redacted(text: str, body: Mapping[str, Any]) -> str:
-    """Text of the server without anything that equals a value sent, or that looks like an e-mail or phone.
+    """Text of the server without the values sent and their words, however spelt, and without anything that looks like
+    an e-mail, a phone or a hash.
 
-    Shortened afterwards: half a value would not be recognised.
-
+    :param text: only its beginning is looked at.
     :param body: the body that was sent.
     """
-    text = _comparable(text)
-    sent = {
-        spelling
-        for path, value in _leaves(body)
-        if path not in SHOWN and value is not None and not isinstance(value, bool)
-        for spelling in _spellings(str(value))
-        if len(spelling) >= SHORTEST_REDACTED
-    }
-    for value in sorted(sent, key=len, reverse=True):
-        pattern = re.escape(value)
-        if len(value) < SHORTEST_WITHIN_A_WORD:
-            pattern = rf"(?<!\w){pattern}(?!\w)"
-        text = re.sub(pattern, HIDDEN, text, flags=re.IGNORECASE)
-    return _PHONE_LIKE.sub(HIDDEN, _EMAIL_LIKE.sub(HIDDEN, text))[:LONGEST_DETAIL]
+    plain = " ".join(unescaped(text[:LONGEST_LOOKED_AT]).split())
+    plain = _HASH_LIKE.sub(HIDDEN, _EMAIL_LIKE.sub(HIDDEN, plain))
+    sent = (str(v) for path, v in _leaves(body) if path not in SHOWN and v is not None and not isinstance(v, bool))
+    return _PHONE_LIKE.sub(HIDDEN, _without(plain, sent))[:LONGEST_DETAIL]
 
 
 def label(text: str) -> str:
-    """A short text from the data (the name of a stage or field), unless it looks like a person's."""
+    """A short text from the data (the name of a stage or field), unless it looks like a person's.
+
+    :param text: only its beginning is looked at.
+    """
+    text = text[:LONGEST_LOOKED_AT]
     if _EMAIL_LIKE.search(text) or _PHONE_LIKE.search(text):
         return _LOOKS_PERSONAL
     return " ".join(text.split())[:LONGEST_LABEL]
@@ -99,19 +101,64 @@ def masked(body: Any, path: str = "") -> Any:
     return f"<{kind}, {len(body)} characters>"
 
 
-def _comparable(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", text).split())
+class _Words:
+    """Values and their words as a tree of characters, so that one pass over a text finds all of them.
+
+    :param values: what was sent.
+    :param text: where they are looked for, folded: what does not begin anywhere in it is left out of the tree.
+    """
+
+    END = ""
+
+    def __init__(self, values: Iterable[str], text: str) -> None:
+        self._tree: dict[str, Any] = {}
+        parts = {part for value in values for part in self._parts(folded(value))}
+        for part in parts:
+            if len(part) >= SHORTEST_REDACTED and part[:SHORTEST_WITHIN_A_WORD] in text:
+                node = self._tree
+                for character in part:
+                    node = node.setdefault(character, {})
+                node[self.END] = True
+
+    @staticmethod
+    def _parts(value: str) -> Iterator[str]:
+        yield " ".join(value[: 2 * LONGEST_COMPARED].split())[:LONGEST_COMPARED]
+        for word in _WORD.findall(value):
+            for begin in range(0, len(word), LONGEST_COMPARED):
+                yield word[begin : begin + LONGEST_COMPARED]
+
+    def end(self, text: str, begin: int) -> int:
+        """Where the longest value or word ends that begins here; the beginning where none does."""
+        starts_word = begin == 0 or not text[begin - 1].isalnum()
+        node, at, found = self._tree, begin, begin
+        while at < len(text) and (deeper := node.get(text[at])) is not None:
+            node, at = deeper, at + 1
+            long = at - begin >= SHORTEST_WITHIN_A_WORD
+            if self.END in node and (long or (starts_word and _ends_word(text, at))):
+                found = at
+        is_cut = at - begin >= SHORTEST_WITHIN_A_WORD and starts_word and _ends_word(text, at)
+        return at if is_cut or at - begin >= SHORTEST_CUT else found
 
 
-def _spellings(value: str) -> Iterator[str]:
-    """A value as a server may quote it: plain, or out of JSON, HTML or a URL."""
-    plain = _comparable(value)
-    yield plain
-    yield json.dumps(plain)[1:-1]
-    yield json.dumps(plain, ensure_ascii=False)[1:-1]
-    yield html.escape(plain)
-    yield quote(plain, safe="")
-    yield quote_plus(plain)
+def _ends_word(text: str, at: int) -> bool:
+    return at == len(text) or not text[at].isalnum()
+
+
+def _without(text: str, values: Iterable[str]) -> str:
+    """The text with values and their words hidden."""
+    places = list(folded_with_places(text))
+    plain = "".join(character for character, _ in places)
+    words = _Words(values, plain)
+    shown, kept, at = [], 0, 0
+    while at < len(plain):
+        end = words.end(plain, at)
+        if end == at:
+            at += 1
+            continue
+        shown += [text[kept : places[at][1]], HIDDEN]
+        kept = places[end - 1][1] + 1
+        at = end
+    return "".join([*shown, text[kept:]])
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow_reshape.delivery.identifiers import identifiers
 from airflow_reshape.delivery.outcome import Kind, Outcome
-from airflow_reshape.delivery.privacy import LEAST_USES, event_label, label, masked, words_told
+from airflow_reshape.delivery.privacy import LEAST_USES, LONGEST_LOOKED_AT, event_label, label, masked, words_told
 from airflow_reshape.delivery.repeats import WITH_OTHER_DATA, Repeat
 from airflow_reshape.events.prepared import InvalidLead, PreparedEvent
 from airflow_reshape.events.reasons import REASONS
@@ -216,7 +216,7 @@ class Tally:
         for problem in dict.fromkeys(problems):
             _count(self.invalid_by, problem)
         if (reason := outcome.lead.reason) is not None:
-            _count(self.unknown_reasons, " ".join(reason.split()))
+            _count(self.unknown_reasons, " ".join(reason[:LONGEST_LOOKED_AT].split()))
         self._keep_example(outcome, "; ".join(problems))
 
     def _record_skipped(self, outcome: Outcome) -> None:

@@ -15,6 +15,10 @@ _FILLERS = "\u115f\u1160\u2800\u3164\uffa0"
 _SELECTORS = "\u034f\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef"
 _BLANK = re.compile(rf"[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000{_FILLERS}]+")
 _INVISIBLE = re.compile(f"[{_SELECTORS}{_FILLERS}]")
+# Python composes a pile of accents in time that grows with the square of its height; no writing has higher ones
+# (UAX 15, stream-safe text). In shorter texts it does not matter.
+HIGHEST_PILE = 30
+LONG = 500
 
 
 def clean(text: str) -> str:
@@ -22,12 +26,25 @@ def clean(text: str) -> str:
 
     The joiners ZWJ and ZWNJ stay where a script needs them, as in Persian and Hindi.
     """
+    text = _without_piles(text)
     return text if _is_clean(text) else _cleaned(text, keep_joiners=True)
 
 
 def clean_code(text: str) -> str:
     """A contact, id, code or URL: as :func:`clean`, without any joiner."""
+    text = _without_piles(text)
     return text if _is_clean(text) else _cleaned(text, keep_joiners=False)
+
+
+def _without_piles(text: str) -> str:
+    if len(text) <= LONG or text.isascii():
+        return text
+    kept, height = [], 0
+    for character in text:
+        height = height + 1 if unicodedata.combining(character) else 0
+        if height <= HIGHEST_PILE:
+            kept.append(character)
+    return text if len(kept) == len(text) else "".join(kept)
 
 
 def _is_clean(text: str) -> bool:

@@ -18,9 +18,9 @@ from airflow_reshape.events.text import HASHES_OF_NOTHING, code, decoded
 
 SHA256 = re.compile(r"[0-9a-f]{64}", re.IGNORECASE)
 # Dotted words, one @, labels of a host name: a check against junk, not RFC 5322.
-_WORD = r"[^\s@.,;:<>()\[\]\"\\\x00-\x1f\x7f\ufffd]+"
+_WORD = r"[^\s@.,;:<>()\[\]\"\\\x00-\x1f\x7f\ufffd]++"
 _LABEL = r"[^\W_](?:(?:[^\W_]|-){0,61}[^\W_])?"
-EMAIL = re.compile(rf"(?=[^@]{{1,64}}@){_WORD}(?:\.{_WORD})*@(?:{_LABEL}\.)+{_LABEL}")
+EMAIL = re.compile(rf"(?=[^@]{{1,64}}@){_WORD}(?:\.{_WORD})*+@(?:{_LABEL}\.)+{_LABEL}")
 # Reserved by RFC 6761: nobody has an address there. CRMs append .invalid to the addresses of test copies.
 NOBODYS_DOMAINS = (".invalid", ".localhost")
 
@@ -36,9 +36,10 @@ def email(value: object) -> str:
     return address
 
 
-_IN_BRACKETS = re.compile(r"<([^<>]*)>")
-_NAMED = re.compile(r"\"[^\"]*\"|[^<>;,|\r\n]*<[^<>]*>")
-_BETWEEN_EMAILS = re.compile(r"[;,|\r\n\t]+")
+_IN_BRACKETS = re.compile(r"<([^<>]*+)>")
+_BRACKETED = re.compile(r"<[^<>]*+>")
+_QUOTED = re.compile(r"\"[^\"]*+\"")
+_BETWEEN_EMAILS = re.compile(r"[;,|\r\n\t]++")
 
 
 def split_emails(text: str) -> list[str]:
@@ -51,13 +52,19 @@ def split_emails(text: str) -> list[str]:
     bracketed = _IN_BRACKETS.findall(text)
     if text[:1] == "{" and text[-1:] == "}":
         text = text[1:-1]  # an array of PostgreSQL as text
-    rest = _BETWEEN_EMAILS.split(_NAMED.sub(",", text) if bracketed else text)
+    rest = _BETWEEN_EMAILS.split(_without_named(text) if bracketed else text)
     if not bracketed and any(part.strip() and "@" not in part for part in rest):
         return [text]  # a broken address, such as ana@example.co,uk
     bare = [part for part in rest if part.strip() and ("@" in part or not bracketed)]
     # Without a separator, blanks separate, if each part is an address.
     bare = [each for part in bare for each in (part.split() if part.count("@") > 1 else [part])]
     return [part.strip()[7:] if part.strip()[:7].lower() == "mailto:" else part for part in bracketed + bare]
+
+
+def _without_named(text: str) -> str:
+    """The text without the addresses in brackets and the names before them."""
+    *before, last = _BRACKETED.split(_QUOTED.sub(",", text))
+    return ",".join([*(piece[: max(map(piece.rfind, "<>;,|\r\n")) + 1] for piece in before), last])
 
 
 class Contacts(NamedTuple):
@@ -98,17 +105,14 @@ def contacts(
     if any(isinstance(item, Mapping) for item in items):
         items = [_value_of(item) for item in sorted(items, key=_is_not_primary)]
     parts = [part for item in items for part in (split(item) if isinstance(item, str) else (item,))]
-    found: list[str] = []
+    found: dict[str, None] = {}
     errors = []
     for part in parts:
         try:
-            contact = _contact(part, read, takes_hashes=takes_hashes)
+            found[_contact(part, read, takes_hashes=takes_hashes)] = None
         except PydanticCustomError as error:
             errors.append(error)
-        else:
-            if contact not in found:
-                found.append(contact)
-    return Contacts(found, errors, is_list or len(found) > 1)
+    return Contacts(list(found), errors, is_list or len(found) > 1)
 
 
 def _contact(part: object, read: Callable[[object], str], *, takes_hashes: bool) -> str:

@@ -207,12 +207,20 @@ def _shape() -> PydanticCustomError:
     return broken("country_shape", "must be a country's name or code")
 
 
-@lru_cache(maxsize=1024)
+LONGEST_COUNTRY = 200
+"""Of a name with a remark. What is longer is none, and is not remembered either."""
+
+
 def region_of(country: str) -> str | None:
     """The two-letter code under which phone numbers know a country, or None if it is not known or not certain.
 
     :param country: ISO 3166 code, or a name in any language of CLDR, cleaned: ``RO``, ``rou``, ``Rumänien``.
     """
+    return _region_of(country) if len(country) <= LONGEST_COUNTRY else None
+
+
+@lru_cache(maxsize=1024)
+def _region_of(country: str) -> str | None:
     text = unicodedata.normalize("NFKC", _FLAG.sub(r" (\1) ", country).translate(_BEFOREHAND)).strip()
     if len(text) == 1 and text.isascii():
         return None  # a column of Y and N has slipped

@@ -11,6 +11,7 @@ from airflow_reshape.events.rules import broken
 
 LARGEST_INTEGER = 2**53  # JSON numbers beyond it change on the way (IEEE 754 doubles)
 LONGEST_NUMBER = 40  # digits; databases hold 38
+LONGEST_WRITTEN = 1000
 # 3.000 is three to a program and three thousand to a German: one group of three digits behind one to three others.
 _THREE_OR_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}")
 
@@ -41,6 +42,8 @@ def number(value: object) -> int | float:
 
 
 def _of_text(written: str) -> Decimal:
+    if len(written) > LONGEST_WRITTEN:
+        raise broken("number_type", "must be a number")
     if _THREE_OR_THOUSANDS.fullmatch(written):
         raise broken("number_ambiguous", "may be decimals or thousands: give a number, not text such as 3.000")
     try:

@@ -54,6 +54,8 @@ def phone(value: object, region: str | None) -> Phone:
     if not isinstance(value, str):
         _refuse_what_lost_digits(value)
     written = code(value)
+    if len(written) > LONGEST_CELL:
+        raise broken("phone", NO_PHONE)
     if _PLAIN.fullmatch(written):
         return _read((written.replace(" ", ""),), _home(region), cut=False)
     return _read_with_surroundings(written, _home(region))
@@ -72,7 +74,7 @@ def _refuse_what_lost_digits(value: object) -> None:
 
 # ---- The grammar: label, number, extension -------------------------------------------------------------------------
 
-_PLAIN = re.compile(r"\+?[0-9]+(?: [0-9]+)*")
+_PLAIN = re.compile(r"\+?[0-9]++(?: [0-9]++)*+")
 LONGEST_CELL = 80
 
 # Words before a number, casefolded. A fax is nobody's own, so that it is missing here.
@@ -135,8 +137,6 @@ _NO_DIGIT = re.compile(r"[^0-9]+")
 
 
 def _read_with_surroundings(written: str, home: _Home | None) -> Phone:
-    if len(written) > LONGEST_CELL:
-        raise broken("phone", NO_PHONE)
     plain = _in_ascii(written).casefold()
     quoted = _QUOTED.fullmatch(plain)
     if quoted:
@@ -484,19 +484,21 @@ def split_phones(text: str) -> list[str]:
     parts: list[str] = []
     for piece in _BETWEEN.split(text):
         first, *others = piece.split("/")
-        together = [first]
+        together, dialled = [first], _dialled(first)[:LONGEST_CELL]
         for other in others:
-            if _are_two_numbers(together[-1], other):
-                together.append(other)
+            behind = _dialled(other)
+            if _are_two_numbers(dialled, behind):
+                parts.append("/".join(together))
+                together, dialled = [other], behind[:LONGEST_CELL]
             else:
-                together[-1] += "/" + other
-        parts += together
+                together.append(other)
+                dialled = (dialled + behind)[:LONGEST_CELL]
+        parts.append("/".join(together))
     return [part.strip() for part in parts if part.strip()]
 
 
-def _are_two_numbers(left: str, right: str) -> bool:
+def _are_two_numbers(before: str, behind: str) -> bool:
     """Whether a slash stands between two whole numbers. One after an area code does not: ``+49 6221/123456``."""
-    before, behind = _dialled(left), _dialled(right)
     if len(behind.lstrip("+")) < 7:
         return False
     if behind.startswith(("+", "0")):

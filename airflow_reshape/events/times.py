@@ -22,6 +22,7 @@ EARLIEST = datetime.fromtimestamp(SMALLEST_EPOCH_MS / 1000, UTC)
 LATEST = datetime.fromtimestamp(LAST_EPOCH_MS / 1000, UTC)
 # 202508111200: as milliseconds it would be a day of 1976.
 _DATE_AS_NUMBER = re.compile(r"(19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])([01]\d|2[0-3])[0-5]\d")
+LONGEST_TIME = 100
 _NUMERIC = re.compile(r"[+-]?\d{9,}(\.\d+)?")  # shorter ones are a year or a date without dashes
 # BigQuery writes "12:00:00 UTC", Snowflake "05:00:00.000 -0700".
 _ZONE = re.compile(r"(?<=\d) +(?:(?:UTC|GMT|Z)(?P<offset>[+-]\d{2}:?\d{2})?|(?P<bare>[+-]\d{2}(?::?\d{2})?))$")
@@ -39,6 +40,8 @@ def moment(value: object, timezone: str) -> datetime:
     if isinstance(value, str):
         value = clean_code(value)
     try:
+        if isinstance(value, str) and len(value) > LONGEST_TIME:
+            raise ValueError("no time")
         at = _moment(value, pendulum.timezone(timezone))
         in_range = EARLIEST <= at < LATEST
     except (ValueError, TypeError, OverflowError, OSError, NotImplementedError):  # the last: a zone without offset

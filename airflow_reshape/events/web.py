@@ -58,9 +58,12 @@ CAMPAIGN_PARAMETER = re.compile(
 )
 _DIALLED = re.compile(r"^(\+|0)[\d\s().\-/]{8,18}$")
 # An address within something longer, such as a search or another URL.
-_EMAIL_INSIDE = re.compile(r"[^\s@/:;,=&?#<>]+@(?!\dx\.)[^\s@/:;,=&?#<>]+\.\w")  # but not icon@2x.png
-_SESSION_IN_PATH = re.compile(r";[^/;=]*sess[^/;=]*=[^/;]*", re.IGNORECASE)
-_WITHOUT_SCHEME = re.compile(r"(?://)?(?P<rest>(?:[^\W_](?:[\w-]*[^\W_])?\.)+[^\W\d_]{2,}(?::\d+)?(?:[/?#].*)?)")
+_EMAIL_INSIDE = re.compile(r"(?<![^\s@/:;,=&?#<>])[^\s@/:;,=&?#<>]++@(?!\dx\.)[^\s@/:;,=&?#<>]+\.\w")  # but not icon@2x.png
+_IN_PATH = re.compile(r";(?P<name>[^/;=]*+)=[^/;]*+")
+_WITHOUT_SCHEME = re.compile(r"(?://)?(?P<rest>(?:[^\W_][\w-]*+(?<![_-])\.)++[^\W\d_]{2,}+(?::\d++)?+(?:[/?#].*+)?+)")
+# Servers refuse longer ones (RFC 9110, 4.1, asks for 8,000); of a URL within a URL within a URL, nobody reads more.
+LONGEST_URL = 8000
+MOST_NESTED = 5
 
 
 def _plain(encoded: str) -> str:
@@ -73,7 +76,11 @@ def _is_contact(text: str) -> bool:
     return ("@" in text and bool(_EMAIL_INSIDE.search(text))) or bool(_DIALLED.match(text.strip()))
 
 
-def _is_personal(parameter: str) -> bool:
+def _without_sessions(path: str) -> str:
+    return _IN_PATH.sub(lambda part: "" if "sess" in part["name"].lower() else part[0], path)
+
+
+def _is_personal(parameter: str, depth: int = 0) -> bool:
     plain = _plain(parameter)
     if "@" in plain and _EMAIL_INSIDE.search(plain):
         return True
@@ -84,7 +91,8 @@ def _is_personal(parameter: str) -> bool:
         return False
     if PERSONAL_PARAMETER.search(name) or _DIALLED.match(value.strip()):
         return True
-    return any(_is_personal(inner) for inner in value.partition("?")[2].split("&") if inner)
+    inner = [each for each in value.partition("?")[2].split("&") if each]
+    return bool(inner) and (depth == MOST_NESTED or any(_is_personal(each, depth + 1) for each in inner))
 
 
 class CleanUrl(NamedTuple):
@@ -100,7 +108,10 @@ def url(value: object) -> CleanUrl:
     Both pages warn of personal identifiers and session tokens in URLs. Campaign parameters and click ids stay. An
     address without a scheme is read with ``https``.
     """
-    given = _BLANK.sub(lambda blank: quote(blank[0]), code(value))
+    given = code(value)
+    if len(given) > LONGEST_URL:
+        raise broken("url_long", "must be a URL of at most 8,000 characters")
+    given = _BLANK.sub(lambda blank: quote(blank[0]), given)
     if "\\" in given:
         raise broken("url", "must be a URL, without a backslash")  # readers differ on the host then
     if (bare := _WITHOUT_SCHEME.fullmatch(given)) is not None:
@@ -112,7 +123,7 @@ def url(value: object) -> CleanUrl:
         raise broken("url", "must be a URL") from None
     if parts.scheme not in ("http", "https") or not host or "%" in host:
         raise broken("url", "must be a complete URL, with https:// before the host")
-    path = _impersonal(_SESSION_IN_PATH.sub("", parts.path), "/", lambda step: _is_contact(_plain(step)))
+    path = _impersonal(_without_sessions(parts.path), "/", lambda step: _is_contact(_plain(step)))
     query = _impersonal(parts.query, "&", _is_personal)
     route, mark, rest = parts.fragment.partition("?")
     fragment = (_impersonal(route, "&", _is_personal) + mark + _impersonal(rest, "&", _is_personal)).removesuffix("?")

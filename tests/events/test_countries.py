@@ -359,7 +359,7 @@ def test_every_code_in_any_case() -> None:
 
 def test_codes_and_english_names_need_no_index(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(countries, "_all_languages", lambda: pytest.fail("built"))
-    region_of.cache_clear()
+    countries._region_of.cache_clear()
     for country in pycountry.countries:
         for name in (country.alpha_2, country.alpha_3, country.name, getattr(country, "common_name", country.name)):
             region_of(name)
