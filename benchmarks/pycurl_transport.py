@@ -23,11 +23,10 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 from unittest import mock
 
+from airflow_reshape.delivery.hidden_token import TokenFinder
 from airflow_reshape.delivery.transport import (
     CONNECT_SECONDS,
-    HIDDEN_TOKEN,
     LARGEST_ANSWER,
-    SHORTEST_HIDDEN_TOKEN,
     AiohttpTransport,
     Answer,
     Destination,
@@ -167,7 +166,7 @@ class PycurlTransport:
 
     def _without_token(self, text: str) -> str:
         token = self._destination.token
-        return text.replace(token, HIDDEN_TOKEN) if len(token) >= SHORTEST_HIDDEN_TOKEN else text
+        return TokenFinder(token).hidden(text)
 
 
 def _options(destination: Destination) -> dict[int, object]:

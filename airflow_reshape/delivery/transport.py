@@ -11,13 +11,13 @@ from typing import Protocol, Self
 
 import aiohttp
 
+from airflow_reshape.delivery.answer_text import decoded_answer
+from airflow_reshape.delivery.hidden_token import TokenFinder
+
 # What the vendor may say in an answer fits in here; more is a wrong host's page.
 LARGEST_ANSWER = 64 * 1024
 # A host that does not answer the connection attempt within this will not do so in the rest of the timeout.
 CONNECT_SECONDS = 10.0
-HIDDEN_TOKEN = "<token>"  # noqa: S105
-# A shorter one may be part of an ordinary word.
-SHORTEST_HIDDEN_TOKEN = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +51,20 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the server said."""
+    """What the server said.
+
+    :param text: its body, without the token where that stands as it is.
+    :param quotes_token: the token stands in the text in another spelling, so that it must not be shown.
+    :param is_cut: there was more of the body.
+    """
 
     status: int
     content_type: str = ""
     retry_after: str | None = None
     location: str | None = None
-    text: str = ""
+    text: str = field(default="", repr=False)
+    quotes_token: bool = False
+    is_cut: bool = False
 
 
 class TransportFailure(Exception):
@@ -113,6 +120,7 @@ class AiohttpTransport:
     def __init__(self, destination: Destination, connections: int) -> None:
         self._destination = destination
         self._connections = connections
+        self._token = TokenFinder(destination.token)
         self._session: aiohttp.ClientSession | None = None
         # With each request, not the session's: aiohttp shows those to a proxy, in clear, when it asks for a tunnel.
         self._headers = {"Content-Type": "application/json", "X-Dre-Access-Token": destination.token}
@@ -146,29 +154,35 @@ class AiohttpTransport:
                 allow_redirects=False,
                 proxy=self._destination.proxy,
             ) as response:
-                content = await _bounded(response)
+                content, is_cut = await _bounded(response)
+                text = self._token.hidden(decoded_answer(content, _charset(response)))
                 headers = response.headers
                 return Answer(
                     status=response.status,
                     content_type=response.content_type if "Content-Type" in headers else "",
                     retry_after=headers.get("Retry-After"),
                     location=headers.get("Location"),
-                    text=self._without_token(content.decode("utf-8", "replace")),
+                    text=text,
+                    quotes_token=self._token.is_in(text),
+                    is_cut=is_cut,
                 )
         except Exception as error:  # noqa: BLE001  # unknown ones are raised on
             raise TransportFailure(_kind(error)) from None  # its text may quote the request
 
-    def _without_token(self, text: str) -> str:
-        """A server may quote the headers that it refuses."""
-        token = self._destination.token
-        return text.replace(token, HIDDEN_TOKEN) if len(token) >= SHORTEST_HIDDEN_TOKEN else text
 
-
-async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+async def _bounded(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
+    """The body, and whether there was more."""
     content = bytearray()
-    while len(content) < LARGEST_ANSWER and (piece := await response.content.readany()):
+    while len(content) <= LARGEST_ANSWER and (piece := await response.content.readany()):
         content += piece
-    return bytes(content[:LARGEST_ANSWER])
+    return bytes(content[:LARGEST_ANSWER]), len(content) > LARGEST_ANSWER
+
+
+def _charset(response: aiohttp.ClientResponse) -> str | None:
+    try:
+        return response.charset
+    except (LookupError, ValueError):
+        return None
 
 
 # First match counts: the more special class stands first.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from enum import Enum
-from functools import lru_cache
 from typing import Any, NamedTuple
 
+from airflow_reshape.delivery.answer_text import said
 from airflow_reshape.delivery.transport import Answer
+
+WITHHELD = "(withheld: it quotes the access token)"
 
 
 class Action(Enum):
@@ -83,7 +84,7 @@ def judge(answer: Answer) -> Verdict:
         return _judge_success(answer)
     for row in STATUS_TABLE:
         if row.first <= answer.status <= row.last:
-            return Verdict(row.action, f"{answer.status} {row.reason}", _detail(_json(answer), answer.content_type))
+            return Verdict(row.action, f"{answer.status} {row.reason}", _detail(answer))
     return Verdict(Action.RETRY, f"{answer.status} unexpected answer")
 
 
@@ -98,30 +99,26 @@ def _judge_success(answer: Answer) -> Verdict:
             Action.STOP_CONFIGURATION,
             "the host answers with a web page, it is not Reshape's: correct the host",
         )
-    said = _json(answer)
-    result = said.get("result", "ok") if isinstance(said, dict) else "ok"
+    told = _said(answer)
+    result = told.get("result", "ok") if isinstance(told, dict) else "ok"
     if isinstance(result, str) and result.strip().lower() == "ok":
         return Verdict(Action.DELIVERED, "ok")
-    return Verdict(Action.REJECTED, f"{answer.status} with a result other than ok", _detail(said, ""))
+    return Verdict(Action.REJECTED, f"{answer.status} with a result other than ok", _detail(answer))
 
 
-def _json(answer: Answer) -> Any:
-    return _parsed(answer.text)
+def _said(answer: Answer) -> Any:
+    return said(answer.text, is_json=_is_json(answer.content_type), is_cut=answer.is_cut)
 
 
-@lru_cache(maxsize=16)
-def _parsed(text: str) -> Any:
-    """What an answer says, not to be changed; most answers of a server are the same."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
+def _is_json(content_type: str) -> bool:
+    return content_type in ("application/json", "text/json") or content_type.endswith("+json")
 
 
-def _detail(said: Any, content_type: str) -> str | None:
-    detail = said.get("detail") if isinstance(said, dict) else None
+def _detail(answer: Answer) -> str | None:
+    told = _said(answer)
+    detail = told.get("detail") if isinstance(told, dict) else None
     if isinstance(detail, list):
         detail = "; ".join(str(item) for item in detail)
-    if detail is None or content_type == "text/html":
+    if detail is None or answer.content_type == "text/html":
         return None
-    return " ".join(str(detail).split())
+    return WITHHELD if answer.quotes_token else " ".join(str(detail).split())
