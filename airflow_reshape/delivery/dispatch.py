@@ -30,6 +30,8 @@ from airflow_reshape.delivery.verdict import FOR_ALL, Action, Verdict, judge, ju
 
 OUTAGE_IS_TOLD_AFTER = 5.0
 """Seconds; also, whatever was known of the server's limits is forgotten by then."""
+MOST_UNREADABLE = 1
+"""Answers that cannot be read after which an event is tried again."""
 STOPS = {Action.STOP_CREDENTIALS: Stop.CREDENTIALS, Action.STOP_CONFIGURATION: Stop.CONFIGURATION}
 
 
@@ -106,6 +108,7 @@ class Dispatch:
         self._follows: dict[Action, Callable[[Pending, Attempt], Outcome | Again | None]] = {
             Action.DELIVERED: self._delivered,
             Action.REJECTED: self._rejected,
+            Action.UNREADABLE: self._unreadable,
             Action.REFUSED: self._refused,
             Action.RETRY: self._failed,
             Action.BUSY: self._failed,
@@ -286,6 +289,15 @@ class Dispatch:
     def _rejected(self, pending: Pending, attempt: Attempt) -> Outcome:
         self._works(attempt)
         return pending.answered(Kind.REJECTED, attempt, attempt.verdict.reason)
+
+    def _unreadable(self, pending: Pending, attempt: Attempt) -> Outcome | Again:
+        """It may have been taken, or refused: one more attempt may tell, with the same id."""
+        self._works(attempt)
+        pending.in_doubt = True
+        pending.unreadable += 1
+        if pending.unreadable > MOST_UNREADABLE:
+            return pending.answered(Kind.REJECTED, attempt, attempt.verdict.reason)
+        return Again(self._retry.delay(pending.trial.attempts, None, self._random), False)
 
     def _works(self, attempt: Attempt) -> None:
         trouble, now = self._trouble, self._loop.time()

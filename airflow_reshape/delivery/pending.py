@@ -33,6 +33,7 @@ class Pending:
     :param row: what the lead was made of.
     :param payload: what is sent: the event's body as JSON.
     :param in_doubt: a request went out and its answer is not known.
+    :param unreadable: answers of success that could not be read.
     :param owned: the ledger gave it to this send.
     """
 
@@ -42,6 +43,7 @@ class Pending:
     payload: bytes = field(repr=False)
     trial: Trial = field(default_factory=Trial)
     in_doubt: bool = False
+    unreadable: int = 0
     owned: bool = False
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any, NamedTuple
 
-from airflow_reshape.delivery.answer_text import said
+from airflow_reshape.delivery.answer_text import Nothing, said
 from airflow_reshape.delivery.transport import Answer
 
 WITHHELD = "(withheld: it quotes the access token)"
@@ -16,6 +16,8 @@ class Action(Enum):
 
     DELIVERED = "delivered"
     REJECTED = "rejected"
+    UNREADABLE = "unreadable"
+    """A success by its status alone: tried again once, then rejected."""
     RETRY = "retry"
     BUSY = "busy"
     """To be tried again as well, but nothing that an event could be blamed for."""
@@ -100,6 +102,8 @@ def _judge_success(answer: Answer) -> Verdict:
             "the host answers with a web page, it is not Reshape's: correct the host",
         )
     told = _said(answer)
+    if told is Nothing.UNREADABLE:
+        return Verdict(Action.UNREADABLE, f"{answer.status}, answer unreadable")
     result = told.get("result", "ok") if isinstance(told, dict) else "ok"
     if isinstance(result, str) and result.strip().lower() == "ok":
         return Verdict(Action.DELIVERED, "ok")

@@ -30,7 +30,7 @@ TABLE = [
     pytest.param(200, JSON, b"[]", Action.DELIVERED, id="200-json-list"),
     pytest.param(200, None, b"", Action.DELIVERED, id="200-empty"),
     pytest.param(200, "text/plain", b"thank you", Action.DELIVERED, id="200-text"),
-    pytest.param(200, JSON, b"{broken", Action.DELIVERED, id="200-broken-json"),
+    pytest.param(200, JSON, b"{broken", Action.UNREADABLE, id="200-broken-json"),
     pytest.param(201, JSON, OK, Action.DELIVERED, id="201"),
     pytest.param(202, JSON, b"", Action.DELIVERED, id="202"),
     pytest.param(200, JSON, ERROR, Action.REJECTED, id="200-result-error"),
@@ -52,7 +52,7 @@ TABLE = [
         for status in (400, 402, 406, 409, 410, 413, 415, 422, 451, 499)
     ),
 ]
-TRIED_AGAIN = (Action.RETRY, Action.BUSY)
+TRIED_AGAIN = (Action.RETRY, Action.BUSY, Action.UNREADABLE)
 
 
 @pytest.mark.parametrize(("status", "content_type", "body", "action"), TABLE)
@@ -91,9 +91,10 @@ def test_every_json_has_a_verdict(said: object) -> None:
     assert verdict.action in (Action.DELIVERED, Action.REJECTED)
 
 
-def test_json_that_python_will_not_read_is_only_text() -> None:
-    assert judge(Answer(200, JSON, text="[" * 100_000)).action is Action.DELIVERED
-    assert judge(Answer(200, JSON, text="9" * 10_000)).action is Action.DELIVERED
+def test_json_that_python_will_not_read_is_no_success() -> None:
+    assert judge(Answer(200, JSON, text="[" * 100_000)).action is Action.UNREADABLE
+    assert judge(Answer(200, JSON, text="9" * 10_000)).action is Action.UNREADABLE
+    assert judge(Answer(200, "text/plain", text="9" * 10_000)).action is Action.DELIVERED
 
 
 # At the wire. A first lead is delivered before, so that 403 and 404 are about the event.
