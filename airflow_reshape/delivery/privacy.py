@@ -34,6 +34,10 @@ _PHONE_LIKE = re.compile(r"\+?\d[\d\s().\-/]{5,}\d")
 _HASH_LIKE = re.compile(r"(?<![A-Za-z0-9+/_\-])(?:[0-9A-Fa-f]{32,}+|[A-Za-z0-9+/_\-]{40,}+={0,2}+)(?![A-Za-z0-9+/_\-])")
 _WORD = re.compile(r"[^\W_]++")
 _EVENT_NAME_LIKE = re.compile(r"[A-Za-z][\w.\-:]{0,59}", re.ASCII)
+# Names that a program gave. Others, such as "Ana Pop", a person may have.
+_KEY_OF_A_PROGRAM = re.compile(r"[a-z_][a-z0-9_]{0,59}", re.ASCII)
+_FREE_KEYS = re.compile(r"(?P<root>(?:event|user)\.properties|cookies|properties)\.(?P<key>.+)", re.DOTALL)
+HIDDEN_KEY = "<key>"
 _LOOKS_PERSONAL = "(hidden: looks like a personal value)"
 
 
@@ -84,10 +88,19 @@ def event_label(name: str) -> str:
     return name if _EVENT_NAME_LIKE.fullmatch(name) else _LOOKS_PERSONAL
 
 
+def free_key_hidden(field: str) -> str | None:
+    """A field's path without its key, if that came with the data and may be a person's name; None if it may be told.
+
+    :param field: such as ``user.properties.Ana Pop``.
+    """
+    found = _FREE_KEYS.fullmatch(field[:LONGEST_LOOKED_AT])
+    return f"{found['root']}.{HIDDEN}" if found and not _KEY_OF_A_PROGRAM.fullmatch(found["key"]) else None
+
+
 def masked(body: Any, path: str = "") -> Any:
     """A body to look at: structure, short numbers and the sender's own settings, but no text of a person."""
     if isinstance(body, Mapping):
-        return {label(str(key)): masked(value, f"{path}.{key}" if path else str(key)) for key, value in body.items()}
+        return {_key(path, str(key)): masked(v, f"{path}.{key}" if path else str(key)) for key, v in body.items()}
     if isinstance(body, list):
         return [masked(item, path) for item in body]
     if body is None or isinstance(body, bool):
@@ -99,6 +112,10 @@ def masked(body: Any, path: str = "") -> Any:
         return event_label(body) if path == "event.name" else label(body)
     kind = "e-mail" if _EMAIL_LIKE.fullmatch(body) else "phone" if _PHONE_LIKE.fullmatch(body) else "text"
     return f"<{kind}, {len(body)} characters>"
+
+
+def _key(path: str, key: str) -> str:
+    return HIDDEN_KEY if path and free_key_hidden(f"{path}.{key}") else label(key)
 
 
 class _Words:

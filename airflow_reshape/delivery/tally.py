@@ -10,8 +10,17 @@ from typing import Any
 
 from airflow_reshape.delivery.identifiers import identifiers
 from airflow_reshape.delivery.outcome import Kind, Outcome
-from airflow_reshape.delivery.privacy import LEAST_USES, LONGEST_LOOKED_AT, event_label, label, masked, words_told
+from airflow_reshape.delivery.privacy import (
+    LEAST_USES,
+    LONGEST_LOOKED_AT,
+    event_label,
+    free_key_hidden,
+    label,
+    masked,
+    words_told,
+)
 from airflow_reshape.delivery.repeats import WITH_OTHER_DATA, Repeat
+from airflow_reshape.delivery.server_words import told as words_of
 from airflow_reshape.events.prepared import InvalidLead, PreparedEvent
 from airflow_reshape.events.reasons import REASONS
 
@@ -25,6 +34,8 @@ MOST_EVENTS = 50
 OTHER_EVENTS = "(other events)"
 # Field names come from columns, but also from the keys of nested data: there may be any number of them.
 MOST_REASONS = 200
+SEVERAL_LEADS = 2
+"""Of a key that may be a person's name, before it is told."""
 OTHER_REASONS = "(others)"
 OTHER_DISQUALIFICATIONS = "(outside the vocabulary)"
 NO_DISQUALIFICATION = "(no reason)"
@@ -105,6 +116,7 @@ class Tally:
     payloads: list[Any] = field(default_factory=list)
     _found: dict[str, dict[str, int]] = field(default_factory=dict, repr=False)
     _leads_in: dict[str, set[str | int]] = field(default_factory=dict, repr=False)
+    _leads_with: dict[str, set[str | int]] = field(default_factory=dict, repr=False)
 
     def record(self, outcome: Outcome) -> None:
         """Count one outcome."""
@@ -137,8 +149,7 @@ class Tally:
         unsteered = outcome.why if outcome.why in ("unknown_stage", "stage_not_sent") else None
         _counter(stages, shown)[unsteered or name or "invalid"] += 1
         if stages is self.other_stages and len(leads := self._leads_in.setdefault(shown, set())) < LEAST_USES:
-            lead = outcome.lead
-            leads.add(lead.lead_id if lead is not None and lead.lead_id else outcome.position)
+            leads.add(_lead_of(outcome))
 
     @property
     def stages(self) -> dict[str, Counter[str]]:
@@ -162,7 +173,7 @@ class Tally:
             kinds[kind] += 1
         self._record_value(name, lead.body["event"])
         if lead.left_out or lead.cleaned or lead.doubtful:
-            self._record_problems(lead)
+            self._record_problems(outcome, lead)
         self.undated += lead.occurred_at is None
         for path in lead.defaulted:
             self.defaulted[path] += 1
@@ -172,16 +183,28 @@ class Tally:
             for key in keys:
                 found[key] = found.get(key, 0) + 1
 
-    def _record_problems(self, lead: PreparedEvent) -> None:
+    def _field(self, name: str, outcome: Outcome) -> str:
+        """A field as it may be told: a key that may be a name, from the second lead on that has it."""
+        hidden = free_key_hidden(name)
+        if hidden is None:
+            return label(name)
+        if name not in self._leads_with and len(self._leads_with) >= MOST_REASONS:
+            return hidden
+        leads = self._leads_with.setdefault(name, set())
+        if len(leads) < SEVERAL_LEADS:
+            leads.add(_lead_of(outcome))
+        return label(name) if len(leads) >= SEVERAL_LEADS else hidden
+
+    def _record_problems(self, outcome: Outcome, lead: PreparedEvent) -> None:
         for counter, problems in (
             (self.sent_without, lead.left_out),
             (self.cleaned, lead.cleaned),
             (self.doubtful, lead.doubtful),
         ):
-            for left_out in {label(problem.field) for problem in problems}:
+            for left_out in {self._field(problem.field, outcome) for problem in problems}:
                 _count(counter, left_out)
         for counter, problems in ((self.left_out_by, lead.left_out), (self.cleaned_by, lead.cleaned)):
-            for told in {f"{label(problem.field)}: {problem.rule}" for problem in problems}:
+            for told in {f"{self._field(problem.field, outcome)}: {problem.rule}" for problem in problems}:
                 _count(counter, told)
 
     @property
@@ -207,12 +230,12 @@ class Tally:
 
     def _record_rejected(self, outcome: Outcome) -> None:
         self.rejected_by[outcome.why or "rejected"] += 1
-        told = f"{outcome.why}: {outcome.detail}" if outcome.detail else str(outcome.why)
+        told = f"{outcome.why}: {words_of(outcome.detail)}" if outcome.detail else str(outcome.why)
         self._keep_example(outcome, told)
 
     def _record_invalid(self, outcome: Outcome) -> None:
         assert isinstance(outcome.lead, InvalidLead)
-        problems = [f"{label(problem.field)}: {problem.rule}" for problem in outcome.lead.problems]
+        problems = [f"{self._field(problem.field, outcome)}: {problem.rule}" for problem in outcome.lead.problems]
         for problem in dict.fromkeys(problems):
             _count(self.invalid_by, problem)
         if (reason := outcome.lead.reason) is not None:
@@ -312,3 +335,8 @@ class Tally:
 
 def _by_name(counts: Mapping[str, Counter[str]]) -> dict[str, dict[str, int]]:
     return {name: dict(counter.most_common()) for name, counter in sorted(counts.items())}
+
+
+def _lead_of(outcome: Outcome) -> str | int:
+    lead = outcome.lead
+    return lead.lead_id if lead is not None and lead.lead_id else outcome.position
