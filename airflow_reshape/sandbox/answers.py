@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import hashlib
 import json
 import math
 from dataclasses import dataclass, field
@@ -21,11 +23,19 @@ _LOGIN_PAGE: Final = (
     "<!doctype html><html lang=en><title>Sign in</title><body><h1>Sign in</h1>"
     "<form method=post><input name=user><input name=password type=password><button>Go</button></form>"
 )
+_REFUSED: Final = '{"result":"error","detail":["The event could not be processed"]}'
 _GARBAGE: Final[dict[Garbage, tuple[str | None, bytes]]] = {
     "text": ("text/plain; charset=utf-8", b"event received, thank you"),
     "html": ("text/html; charset=utf-8", _LOGIN_PAGE.encode()),
-    "error_json": (_JSON, b'{"result":"error","detail":["The event could not be processed"]}'),
+    "error_json": (_JSON, _REFUSED.encode()),
     "empty": (None, b""),
+    "big_detail": (_JSON, json.dumps({"result": "error", "detail": ["x" * 60_000]}).encode()),
+    "big_error": (_JSON, json.dumps({"detail": ["x" * 70_000], "result": "error"}).encode()),
+    "mark": (_JSON, codecs.BOM_UTF8 + json.dumps(SUCCESS).encode()),
+    "mark_error": (_JSON, codecs.BOM_UTF8 + _REFUSED.encode()),
+    "utf16_error": ("application/json; charset=utf-16", _REFUSED.encode("utf-16")),
+    "php_error": (_JSON, f"\nWarning: Undefined variable $x in /srv/event.php on line 31\n{_REFUSED}".encode()),
+    "deep_error": (_JSON, f'{{"result":"error","detail":{"[" * 20_000}{"]" * 20_000}}}'.encode()),
 }
 
 
@@ -66,7 +76,7 @@ def settle(inspection: Inspection, reaction: Reaction | None, faults: Faults | N
     if reaction.status is None:
         return Answer(None, reaction.taken, reaction.fault, drop=reaction.drop)
     if reaction.garbage:
-        content_type, body = _GARBAGE[reaction.garbage]
+        content_type, body = _odd(reaction.garbage, inspection)
         return Answer(200, reaction.taken, reaction.fault, content_type=content_type, body=body)
     return Answer(
         reaction.status,
@@ -75,6 +85,25 @@ def settle(inspection: Inspection, reaction: Reaction | None, faults: Faults | N
         body=_error([f"the sandbox was asked to misbehave: {reaction.fault}"]),
         headers=_headers(reaction, reaction.status, faults, now),
     )
+
+
+def _odd(garbage: Garbage, inspection: Inspection) -> tuple[str | None, bytes]:
+    return (_JSON, _echo(inspection)) if garbage == "echo" else _GARBAGE[garbage]
+
+
+def _echo(inspection: Inspection) -> bytes:
+    """The user as an older protocol of the vendor echoes it: each value, and the SHA-256 of its normalised form."""
+    try:
+        body = json.loads(inspection.text)
+    except (ValueError, RecursionError):
+        body = None
+    user = body.get("user") if isinstance(body, dict) else None
+    texts = {key: value for key, value in user.items() if isinstance(value, str)} if isinstance(user, dict) else {}
+    hashes = {
+        f"sha256_{key}": hashlib.sha256(value.strip().lower().encode("utf-8", "replace")).hexdigest()
+        for key, value in texts.items()
+    }
+    return json.dumps({"result": "error", "detail": {"user_data": {**texts, **hashes}}}).encode()
 
 
 def _plain(inspection: Inspection) -> Answer:

@@ -17,7 +17,20 @@ from pydantic import (
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0, le=3600)]
 ErrorStatus = Annotated[int, Field(ge=400, le=599)]
-Garbage = Literal["text", "html", "error_json", "empty"]
+Garbage = Literal[
+    "text",
+    "html",
+    "error_json",
+    "empty",
+    "echo",
+    "big_detail",
+    "big_error",
+    "mark",
+    "mark_error",
+    "utf16_error",
+    "php_error",
+    "deep_error",
+]
 
 
 class Faults(BaseModel):
@@ -63,8 +76,10 @@ class Faults(BaseModel):
     hang_seconds: Seconds = Field(60, description="A hanging or half-closed connection is reset after this.")
     garbage: dict[Garbage, Share] = Field(
         default_factory=dict,
-        description="Shares of odd answers with status 200. text and empty: the event was taken; "
-        "html (a login page) and error_json (result is not ok): it was not.",
+        description="Shares of odd answers with status 200. text, empty and mark (ok behind a byte order mark): the "
+        "event was taken; html (a login page) and error_json (result is not ok): it was not. Nor in other refusals: "
+        "echo (quotes the user, with SHA-256), big_detail (60 kB in one word), big_error (longer than 64 KiB), "
+        "mark_error, utf16_error, php_error (behind a warning of PHP) and deep_error (nested deeply).",
     )
     redirect: Share = Field(0, description="Redirect, event not taken.")
     redirect_to: str | None = Field(None, pattern=r"^[\x21-\x7e]+$", description="The Location of a redirect.")

@@ -63,6 +63,14 @@ _TAKEN_WITH_GARBAGE: Final[dict[Garbage, bool]] = {
     "empty": True,
     "html": False,
     "error_json": False,
+    "echo": False,
+    "big_detail": False,
+    "big_error": False,
+    "mark": True,
+    "mark_error": False,
+    "utf16_error": False,
+    "php_error": False,
+    "deep_error": False,
 }
 
 
