@@ -32,6 +32,7 @@ OUTAGE_IS_TOLD_AFTER = 5.0
 """Seconds; also, whatever was known of the server's limits is forgotten by then."""
 MOST_UNREADABLE = 1
 """Answers that cannot be read after which an event is tried again."""
+TRIED_AGAIN = (Action.RETRY, Action.BUSY, Action.UNREADABLE)
 STOPS = {Action.STOP_CREDENTIALS: Stop.CREDENTIALS, Action.STOP_CONFIGURATION: Stop.CONFIGURATION}
 
 
@@ -291,8 +292,8 @@ class Dispatch:
         return pending.answered(Kind.REJECTED, attempt, attempt.verdict.reason)
 
     def _unreadable(self, pending: Pending, attempt: Attempt) -> Outcome | Again:
-        """It may have been taken, or refused: one more attempt may tell, with the same id."""
-        self._works(attempt)
+        """It may have been taken, or refused: one more attempt may tell, with the same id. Refusals of others stay open."""
+        self._heard(attempt)
         pending.in_doubt = True
         pending.unreadable += 1
         if pending.unreadable > MOST_UNREADABLE:
@@ -300,6 +301,11 @@ class Dispatch:
         return Again(self._retry.delay(pending.trial.attempts, None, self._random), False)
 
     def _works(self, attempt: Attempt) -> None:
+        self._heard(attempt)
+        self._decided(self._refusals.taken(attempt.request))
+
+    def _heard(self, attempt: Attempt) -> None:
+        """The server is up."""
         trouble, now = self._trouble, self._loop.time()
         since = trouble.since
         was_outage = since is not None and trouble.is_outage
@@ -311,7 +317,6 @@ class Dispatch:
             if now - since > OUTAGE_IS_TOLD_AFTER:
                 self._limits.restart(now)
             self._lanes.hurry()  # they waited for the server
-        self._decided(self._refusals.taken(attempt.request))
 
     def _refused(self, pending: Pending, attempt: Attempt) -> Outcome | None:
         """Open until it is known whose fault it is, unless no server answered."""
@@ -325,6 +330,8 @@ class Dispatch:
         return None
 
     def _halt_of(self, verdict: Verdict) -> Halt:
+        if verdict.action is Action.UNREADABLE:
+            return Halt(Stop.CONFIGURATION, f"{verdict.reason}: it is not Reshape's, correct host and path")
         if verdict.action is Action.REFUSED:
             why = f"{verdict.reason}: host, path, script_id or token of the connection is wrong"
             return Halt(Stop.CONFIGURATION, why)
@@ -364,6 +371,7 @@ class Dispatch:
         """What a probe says: why the connection is wrong, or None."""
         assert self._probe_body is not None
         started = self._loop.time()
+        unreadable = 0
         for probes in itertools.count():
             self._pace.retries += probes > 0
             try:
@@ -372,7 +380,8 @@ class Dispatch:
                 verdict = judge_failure(error.kind)
             if verdict.action in (Action.DELIVERED, Action.REJECTED):
                 return None
-            if verdict.action not in (Action.RETRY, Action.BUSY):
+            unreadable += verdict.action is Action.UNREADABLE
+            if unreadable > MOST_UNREADABLE or verdict.action not in TRIED_AGAIN:
                 return self._halt_of(verdict)
             if self._loop.time() - started >= self._trouble.max_outage:
                 return Halt(Stop.OUTAGE, f"the server does not take events: {verdict.reason}")

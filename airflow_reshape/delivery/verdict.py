@@ -121,8 +121,13 @@ def _is_json(content_type: str) -> bool:
 def _detail(answer: Answer) -> str | None:
     told = _said(answer)
     detail = told.get("detail") if isinstance(told, dict) else None
-    if isinstance(detail, list):
-        detail = "; ".join(str(item) for item in detail)
     if detail is None or answer.content_type == "text/html":
         return None
-    return WITHHELD if answer.quotes_token else " ".join(str(detail).split())
+    return WITHHELD if answer.quotes_token else " ".join(_written(detail).split())
+
+
+def _written(detail: Any) -> str:
+    try:
+        return "; ".join(map(str, detail)) if isinstance(detail, list) else str(detail)
+    except RecursionError:
+        return "(nested too deeply)"

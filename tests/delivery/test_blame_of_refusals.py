@@ -23,6 +23,7 @@ pytestmark = pytest.mark.timeout(60)
 PROBE = to_bytes(to_wire(PROBE_EVENT, "standard", "dev"))
 PROBE_ID = "connection-test"
 WEB_PAGE = Reply(200, b"<!doctype html><title>Sign in</title>", "text/html")
+UNREADABLE = Reply(200, b'{"result":')
 REFUSALS = {
     "401": Reply(401),
     "403": Reply(403),
@@ -67,6 +68,38 @@ def test_refused_leads_side_by_side_at_the_front(refusal: Reply) -> None:
     bad = {f"e{n}" for n in range(1, 101)}
     sent, _ = sent_to(lambda r: refusal if r.id in bad else Reply(), 300, concurrency=16)
     assert sent.counts == {"delivered": 200, "rejected": 100}
+
+
+@each_refusal
+def test_answers_that_cannot_be_read_tell_nothing_of_a_refusal(refusal: Reply) -> None:
+    sent, server = sent_to(lambda r: refusal if r.id == "e1" else UNREADABLE, 50, concurrency=4)
+    assert sent.result.halt is not None
+    assert sent.result.halt.stop is Stop.CONFIGURATION
+    assert sent.tally.at(1).kind is Kind.UNSENT
+    assert server.ids[-2:] == [PROBE_ID, PROBE_ID]
+
+
+@each_refusal
+def test_a_probe_is_asked_again_if_its_answer_cannot_be_read(refusal: Reply) -> None:
+    probes: list[str] = []
+
+    def script(request: Request) -> Reply:
+        if request.id != PROBE_ID:
+            return refusal
+        probes.append(request.id)
+        return UNREADABLE if len(probes) == 1 else Reply()
+
+    sent, _ = sent_to(script, 1)
+    assert sent.counts == {"rejected": 1}
+    assert len(probes) == 2
+
+
+@each_refusal
+def test_a_refused_lead_among_some_that_cannot_be_read(refusal: Reply) -> None:
+    bad = {f"e{n}" for n in range(2, 300, 7)}
+    sent, _ = sent_to(lambda r: refusal if r.id == "e1" else UNREADABLE if r.id in bad else Reply(), 300)
+    assert sent.counts == {"delivered": 299 - len(bad), "rejected": 1 + len(bad)}
+    assert sent.tally.in_doubt == len(bad)
 
 
 @each_refusal
