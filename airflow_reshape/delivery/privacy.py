@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from airflow_reshape.delivery.spellings import folded, folded_with_places, unescaped
+from airflow_reshape.delivery.hidden_values import HIDDEN, without
+from airflow_reshape.delivery.spellings import unescaped
 
 SHOWN = ("event.name", "event.currency", "context.environment", "context.data_source")
-SHORTEST_REDACTED = 2
-# A shorter value is taken out only where it stands alone: RO is a part of "error".
-SHORTEST_WITHIN_A_WORD = 4
-# So much of a value that begins within a word is it, cut short.
-SHORTEST_CUT = 8
 # No more of a text is looked at, for others wait meanwhile: what is shown is much shorter.
 LONGEST_LOOKED_AT = 2000
-# No more of a value is compared at once: the rest of a longer one is looked for by itself.
-LONGEST_COMPARED = 40
-HIDDEN = "…"
 LONGEST_LABEL = 60
 LONGEST_DETAIL = 300
 # A vocabulary has no more words than that, and each is used again and again.
@@ -32,7 +25,8 @@ _EMAIL_LIKE = re.compile(r"(?<![^\s@\"'<>])[^\s@\"'<>]++@[^\s@\"'<>]++")
 _PHONE_LIKE = re.compile(r"\+?\d[\d\s().\-/]{5,}\d")
 # Hashes of e-mails and phones in hexadecimal or Base64.
 _HASH_LIKE = re.compile(r"(?<![A-Za-z0-9+/_\-])(?:[0-9A-Fa-f]{32,}+|[A-Za-z0-9+/_\-]{40,}+={0,2}+)(?![A-Za-z0-9+/_\-])")
-_WORD = re.compile(r"[^\W_]++")
+# S. O. C., or a name with blanks between its letters.
+_LETTERS_APART = re.compile(r"(?<!\w)\w(?:[ .,'’\-]{1,3}+\w(?!\w)){2,}+")
 _EVENT_NAME_LIKE = re.compile(r"[A-Za-z][\w.\-:]{0,59}", re.ASCII)
 # Names that a program gave. Others, such as "Ana Pop", a person may have.
 _KEY_OF_A_PROGRAM = re.compile(r"[a-z_][a-z0-9_]{0,59}", re.ASCII)
@@ -51,7 +45,8 @@ def redacted(text: str, body: Mapping[str, Any]) -> str:
     plain = " ".join(unescaped(text[:LONGEST_LOOKED_AT]).split())
     plain = _HASH_LIKE.sub(HIDDEN, _EMAIL_LIKE.sub(HIDDEN, plain))
     sent = (str(v) for path, v in _leaves(body) if path not in SHOWN and v is not None and not isinstance(v, bool))
-    return _PHONE_LIKE.sub(HIDDEN, _without(plain, sent))[:LONGEST_DETAIL]
+    shown = _LETTERS_APART.sub(HIDDEN, _PHONE_LIKE.sub(HIDDEN, without(plain, sent)))
+    return shown[:LONGEST_DETAIL]
 
 
 def label(text: str) -> str:
@@ -116,66 +111,6 @@ def masked(body: Any, path: str = "") -> Any:
 
 def _key(path: str, key: str) -> str:
     return HIDDEN_KEY if path and free_key_hidden(f"{path}.{key}") else label(key)
-
-
-class _Words:
-    """Values and their words as a tree of characters, so that one pass over a text finds all of them.
-
-    :param values: what was sent.
-    :param text: where they are looked for, folded: what does not begin anywhere in it is left out of the tree.
-    """
-
-    END = ""
-
-    def __init__(self, values: Iterable[str], text: str) -> None:
-        self._tree: dict[str, Any] = {}
-        parts = {part for value in values for part in self._parts(folded(value))}
-        for part in parts:
-            if len(part) >= SHORTEST_REDACTED and part[:SHORTEST_WITHIN_A_WORD] in text:
-                node = self._tree
-                for character in part:
-                    node = node.setdefault(character, {})
-                node[self.END] = True
-
-    @staticmethod
-    def _parts(value: str) -> Iterator[str]:
-        yield " ".join(value[: 2 * LONGEST_COMPARED].split())[:LONGEST_COMPARED]
-        for word in _WORD.findall(value):
-            for begin in range(0, len(word), LONGEST_COMPARED):
-                yield word[begin : begin + LONGEST_COMPARED]
-
-    def end(self, text: str, begin: int) -> int:
-        """Where the longest value or word ends that begins here; the beginning where none does."""
-        starts_word = begin == 0 or not text[begin - 1].isalnum()
-        node, at, found = self._tree, begin, begin
-        while at < len(text) and (deeper := node.get(text[at])) is not None:
-            node, at = deeper, at + 1
-            long = at - begin >= SHORTEST_WITHIN_A_WORD
-            if self.END in node and (long or (starts_word and _ends_word(text, at))):
-                found = at
-        is_cut = at - begin >= SHORTEST_WITHIN_A_WORD and starts_word and _ends_word(text, at)
-        return at if is_cut or at - begin >= SHORTEST_CUT else found
-
-
-def _ends_word(text: str, at: int) -> bool:
-    return at == len(text) or not text[at].isalnum()
-
-
-def _without(text: str, values: Iterable[str]) -> str:
-    """The text with values and their words hidden."""
-    places = list(folded_with_places(text))
-    plain = "".join(character for character, _ in places)
-    words = _Words(values, plain)
-    shown, kept, at = [], 0, 0
-    while at < len(plain):
-        end = words.end(plain, at)
-        if end == at:
-            at += 1
-            continue
-        shown += [text[kept : places[at][1]], HIDDEN]
-        kept = places[end - 1][1] + 1
-        at = end
-    return "".join([*shown, text[kept:]])
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

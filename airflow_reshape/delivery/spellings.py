@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 MOST_LAYERS = 4
 """How often a text may be escaped and still be read: JSON in JSON in a URL in a page."""
+MOST_MISREAD = 2
 # One pass over all kinds of escapes. No part can be read in two ways, so that nothing is tried twice.
 _ESCAPED = re.compile(
     r"\\u(?P<json>[0-9a-f]{4})|%u(?P<script>[0-9a-f]{4})|(?P<url>(?:%[0-9a-f]{2})++)|\\x(?P<hex>[0-9a-f]{2})"
@@ -60,3 +61,15 @@ def _fold(character: str) -> str:
     # One by one: Python composes a pile of accents in time that grows with the square of its height.
     parts = unicodedata.normalize("NFKD", character)
     return "".join(each for each in parts if not unicodedata.combining(each)).casefold()
+
+
+def misread(text: str) -> Iterator[str]:
+    """What becomes of a text that was written in UTF-8 and read as Latin-1, once or twice, or put into ASCII."""
+    if text.isascii():
+        return
+    spoilt = text
+    for _ in range(MOST_MISREAD):
+        spoilt = spoilt.encode("utf-8", "replace").decode("latin-1")
+        yield spoilt
+        yield spoilt.encode("latin-1").decode("cp1252", "replace")
+    yield text.encode("ascii", "replace").decode()

@@ -19,6 +19,8 @@ _INVISIBLE = re.compile(f"[{_SELECTORS}{_FILLERS}]")
 # (UAX 15, stream-safe text). In shorter texts it does not matter.
 HIGHEST_PILE = 30
 LONG = 500
+MOST_CHARACTERS = 20_000
+"""Kept in mind."""
 
 
 def clean(text: str) -> str:
@@ -56,21 +58,43 @@ def _is_clean(text: str) -> bool:
 
 def _cleaned(text: str, *, keep_joiners: bool) -> str:
     text = _BLANK.sub(" ", text)
-    kept = [
-        character
-        for at, character in enumerate(text)
-        if not _is_invisible(character) or (keep_joiners and character in JOINERS and _joins(text, at))
-    ]
-    return unicodedata.normalize("NFC", " ".join("".join(kept).split()))
+    if keep_joiners and any(joiner in text for joiner in JOINERS):
+        text = "".join(
+            character for at, character in enumerate(text) if character not in JOINERS or _joins(text, at)
+        ).translate(_VISIBLE_OR_JOINERS)
+    else:
+        text = text.translate(_VISIBLE)
+    return unicodedata.normalize("NFC", " ".join(text.split()))
+
+
+class _Visible(dict[int, str | None]):
+    """Characters by number, to be left out where they show nothing; made as they come."""
+
+    def __missing__(self, number: int) -> str | None:
+        character = chr(number)
+        kept = None if _is_invisible(character) else character
+        if len(self) < MOST_CHARACTERS:
+            self[number] = kept
+        return kept
 
 
 def _is_invisible(character: str) -> bool:
     return unicodedata.category(character) in ("Cc", "Cf") or bool(_INVISIBLE.match(character))
 
 
+_VISIBLE = _Visible()
+_VISIBLE_OR_JOINERS = _Visible({ord(joiner): joiner for joiner in JOINERS})
+
+
 def _joins(text: str, at: int) -> bool:
     """Whether a joiner stands between characters of scripts that need it: from Arabic on, and emoji."""
-    if at and unicodedata.combining(text[at - 1]) == VIRAMA:
+    if at == 0:
+        return False
+    before = text[at - 1]
+    if unicodedata.combining(before) == VIRAMA:
         return True  # it belongs to the letter, also at the end of a word
-    neighbours = text[at - 1 : at] + text[at + 1 : at + 2]
-    return len(neighbours) == 2 and all("\u0600" <= each < "\u1e00" or each >= "\u2190" for each in neighbours)
+    return _may_be_joined(before) and at + 1 < len(text) and _may_be_joined(text[at + 1])
+
+
+def _may_be_joined(character: str) -> bool:
+    return "\u0600" <= character < "\u1e00" or character >= "\u2190"

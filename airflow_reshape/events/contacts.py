@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 from urllib.parse import unquote
 
 from pydantic_core import PydanticCustomError
@@ -37,8 +37,7 @@ def email(value: object) -> str:
 
 
 _IN_BRACKETS = re.compile(r"<([^<>]*+)>")
-_BRACKETED = re.compile(r"<[^<>]*+>")
-_QUOTED = re.compile(r"\"[^\"]*+\"")
+_ENDS_A_NAME = re.compile(r"[<>;,|\r\n]")
 _BETWEEN_EMAILS = re.compile(r"[;,|\r\n\t]++")
 
 
@@ -62,9 +61,26 @@ def split_emails(text: str) -> list[str]:
 
 
 def _without_named(text: str) -> str:
-    """The text without the addresses in brackets and the names before them."""
-    *before, last = _BRACKETED.split(_QUOTED.sub(",", text))
-    return ",".join([*(piece[: max(map(piece.rfind, "<>;,|\r\n")) + 1] for piece in before), last])
+    """The text with a comma for each quoted text, and for each address in brackets with the name before it."""
+    ends = {found.start(): found.end() for found in _IN_BRACKETS.finditer(text)}
+    kept, at, stop = [], 0, -1
+    while at < len(text):
+        if text[at] == '"' and (closed := text.find('"', at + 1)) >= 0:
+            kept.append(",")
+            at = closed + 1
+            continue
+        if stop < at:
+            found = _ENDS_A_NAME.search(text, at)
+            stop = found.start() if found else len(text)
+        if stop in ends:
+            kept.append(",")
+            at = ends[stop]
+            continue
+        quote = text.find('"', at + 1, stop)
+        following = quote if quote >= 0 else stop + 1
+        kept.append(text[at:following])
+        at = following
+    return "".join(kept)
 
 
 class Contacts(NamedTuple):
@@ -82,6 +98,8 @@ class Contacts(NamedTuple):
 
 # What CRMs call the contact in an object, such as Pipedrive's {"label": "work", "value": …, "primary": true}.
 _VALUE_KEYS = ("value", "email", "phone", "address", "number", "email_address", "phone_number", "emailaddress")
+LONGEST_CELL = 10_000
+"""Characters of a cell with several contacts; a longer one holds none."""
 _PRIMARY_KEYS = ("primary", "is_primary", "isprimary", "main", "default", "preferred")
 
 
@@ -104,7 +122,7 @@ def contacts(
     items = list(value) if is_list else [value]  # type: ignore[call-overload]
     if any(isinstance(item, Mapping) for item in items):
         items = [_value_of(item) for item in sorted(items, key=_is_not_primary)]
-    parts = [part for item in items for part in (split(item) if isinstance(item, str) else (item,))]
+    parts = [part for item in items for part in (split(item) if _may_be_split(item) else (item,))]
     found: dict[str, None] = {}
     errors = []
     for part in parts:
@@ -113,6 +131,10 @@ def contacts(
         except PydanticCustomError as error:
             errors.append(error)
     return Contacts(list(found), errors, is_list or len(found) > 1)
+
+
+def _may_be_split(item: object) -> TypeGuard[str]:
+    return isinstance(item, str) and len(item) <= LONGEST_CELL
 
 
 def _contact(part: object, read: Callable[[object], str], *, takes_hashes: bool) -> str:

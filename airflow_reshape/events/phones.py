@@ -115,7 +115,7 @@ def _any_of(words: Iterable[str]) -> str:
 
 
 _SEPARATOR = r"(?: ?[-./] ?| )?"
-_DIGITS = rf"[0-9](?:{_SEPARATOR}[0-9])*"
+_DIGITS = rf"[0-9](?:{_SEPARATOR}[0-9])*+"
 _BRACKET = rf"\( ?{_DIGITS} ?\)|\[ ?{_DIGITS} ?\]"
 # A plus stands before the first digit only. The last that stands there are digits: "(2)" at the end is a remark.
 _NUMBER = rf"(?:\( ?\+ ?{_DIGITS} ?\)|(?:\+ ?)?(?:[0-9]|{_BRACKET}))(?:{_SEPARATOR}(?:[0-9]|{_BRACKET}))*(?<=[0-9])"

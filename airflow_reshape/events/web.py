@@ -14,6 +14,10 @@ from airflow_reshape.events.text import code, decoded, is_placeholder
 
 _PORT = re.compile(r"(?:\[(?P<v6>[^\]]*)\]|(?P<v4>[0-9.]+))(?::\d+)?")
 
+_BETWEEN_ADDRESSES = re.compile(r"[,;]")
+LONGEST_ADDRESSES = 8000
+"""Characters of a list of addresses; a header is no longer."""
+
 
 def address(value: object) -> str | None:
     """The first public IPv4 or IPv6 address; None if there are only private, loopback or otherwise local ones.
@@ -22,7 +26,10 @@ def address(value: object) -> str | None:
     """
     if isinstance(value, (ipaddress.IPv4Address, ipaddress.IPv6Address)):
         value = str(value)
-    found = [ip for part in re.split(r"[,;]", code(value)) if (ip := _ip(part)) is not None]
+    given = code(value)
+    if len(given) > LONGEST_ADDRESSES:
+        raise broken("ip", "must be an IPv4 or IPv6 address")
+    found = [ip for part in _BETWEEN_ADDRESSES.split(given) if (ip := _ip(part)) is not None]
     if not found:
         raise broken("ip", "must be an IPv4 or IPv6 address")
     return next((str(ip) for ip in found if ip.is_global and not ip.is_multicast), None)
@@ -58,7 +65,9 @@ CAMPAIGN_PARAMETER = re.compile(
 )
 _DIALLED = re.compile(r"^(\+|0)[\d\s().\-/]{8,18}$")
 # An address within something longer, such as a search or another URL.
-_EMAIL_INSIDE = re.compile(r"(?<![^\s@/:;,=&?#<>])[^\s@/:;,=&?#<>]++@(?!\dx\.)[^\s@/:;,=&?#<>]+\.\w")  # but not icon@2x.png
+_EMAIL_INSIDE = re.compile(
+    r"(?<![^\s@/:;,=&?#<>])[^\s@/:;,=&?#<>]++@(?!\dx\.)[^\s@/:;,=&?#<>]+\.\w"
+)  # but not icon@2x.png
 _IN_PATH = re.compile(r";(?P<name>[^/;=]*+)=[^/;]*+")
 _WITHOUT_SCHEME = re.compile(r"(?://)?(?P<rest>(?:[^\W_][\w-]*+(?<![_-])\.)++[^\W\d_]{2,}+(?::\d++)?+(?:[/?#].*+)?+)")
 # Servers refuse longer ones (RFC 9110, 4.1, asks for 8,000); of a URL within a URL within a URL, nobody reads more.
@@ -170,9 +179,10 @@ def cookie(value: object) -> str:
     return read
 
 
+_BETWEEN_COOKIES = re.compile(r"[;\r\n]")
 _COOKIE_HEADER = re.compile(r"^\s*cookie:", re.IGNORECASE)
 
 
 def _of_header(header: str) -> dict[str, str]:
-    pairs = (part.partition("=") for part in re.split(r"[;\r\n]", _COOKIE_HEADER.sub("", header)))
+    pairs = (part.partition("=") for part in _BETWEEN_COOKIES.split(_COOKIE_HEADER.sub("", header)))
     return {name.strip(): content.strip().strip('"') for name, _, content in pairs if name.strip() and content.strip()}
