@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import (
@@ -14,6 +15,7 @@ from airflow.providers.common.compat.sdk import (
     task_decorator_factory,
 )
 
+from airflow_reshape.decorators.hidden_errors import without_texts_of_errors
 from airflow_reshape.exceptions import ReshapeConfigurationError
 from airflow_reshape.hooks.chunks import chunked
 from airflow_reshape.hooks.plan import SendPlan
@@ -32,6 +34,8 @@ class ReshapeDecoratedOperator(DecoratedOperator, BaseReshapeOperator):
     The function's arguments are rendered as those of any decorated task, then hidden: they may be leads.
 
     :param python_callable: the function.
+    :param hide_errors: an error that the function raises is told by its type and place alone, for its text and its
+        causes may hold leads. Default False.
     :raises ReshapeConfigurationError: when the DAG is parsed: the function is ``async``.
     """
 
@@ -49,8 +53,10 @@ class ReshapeDecoratedOperator(DecoratedOperator, BaseReshapeOperator):
         python_callable: Callable[..., Any],
         op_args: Sequence[Any] | None = None,
         op_kwargs: Mapping[str, Any] | None = None,
+        hide_errors: bool = False,
         **kwargs: Any,
     ) -> None:
+        self.hide_errors = hide_errors
         if inspect.iscoroutinefunction(python_callable) or inspect.isasyncgenfunction(python_callable):
             raise ReshapeConfigurationError(
                 f"@task.reshape: {python_callable.__name__} is async; write it as a plain function or generator"
@@ -72,7 +78,8 @@ class ReshapeDecoratedOperator(DecoratedOperator, BaseReshapeOperator):
 
     def chunks(self, plan: SendPlan) -> Iterable[Sequence[object]]:  # noqa: ARG002
         """What the function returns or yields."""
-        return chunked(self.python_callable(*self._args, **self._kwargs))
+        function = partial(self.python_callable, *self._args, **self._kwargs)
+        return chunked(without_texts_of_errors(function) if self.hide_errors else function())
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Call the function and send its leads."""
@@ -105,7 +112,8 @@ def reshape_task(python_callable: Callable[..., Any] | None = None, **kwargs: An
             for page in pages():
                 yield from page["results"]
 
-    :param kwargs: the arguments of :class:`~airflow_reshape.operators.events.BaseReshapeOperator` and of any task.
+    :param kwargs: the arguments of :class:`~airflow_reshape.operators.events.BaseReshapeOperator` and of any task, and
+        ``hide_errors``: an error that the function raises is told by its type and place alone. Default False.
     :raises ReshapeConfigurationError: when the DAG is parsed: the function is ``async``, or an argument is wrong.
     """
     kwargs.pop("multiple_outputs", None)

@@ -292,7 +292,7 @@ class Dispatch:
         return pending.answered(Kind.REJECTED, attempt, attempt.verdict.reason)
 
     def _unreadable(self, pending: Pending, attempt: Attempt) -> Outcome | Again:
-        """It may have been taken, or refused: one more attempt with the same id may tell. It tells nothing of others."""
+        """It may have been taken, or refused: one more attempt may tell, with the same id. It clears no other lead."""
         self._heard(attempt)
         pending.in_doubt = True
         pending.unreadable += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from itertools import chain, groupby
 from typing import Any
 
 from airflow_reshape.delivery.spellings import folded, folded_with_places, misread
@@ -23,21 +23,31 @@ MOST_LOOKED_AT_CLOSELY = 4000
 _WORD = re.compile(r"[^\W_]++")
 
 
-def without(text: str, values: Iterable[str]) -> str:
-    """The text with ``…`` where it quotes a value, a word of one, or a part of such a word."""
+def without(text: str, values: Iterable[str], *patterns: re.Pattern[str]) -> str:
+    """The text with ``…`` where it quotes a value, a word of one, or a part of such a word.
+
+    :param patterns: what they match is hidden as well.
+    """
+    hidden = bytearray(len(text))
+    for begin, end in chain(
+        _quoted(text, values), (found.span() for each in patterns for found in each.finditer(text))
+    ):
+        hidden[begin:end] = b"\1" * (end - begin)
+    runs = groupby(range(len(text)), key=hidden.__getitem__)
+    return "".join(HIDDEN if is_hidden else "".join(text[at] for at in places) for is_hidden, places in runs)
+
+
+def _quoted(text: str, values: Iterable[str]) -> Iterator[tuple[int, int]]:
+    """Where the text quotes a value: begins and ends."""
     places = list(folded_with_places(text))
     plain = "".join(character for character, _ in places)
     words = _Words(values, plain)
-    shown, kept, at = [], 0, 0
+    at = 0
     while at < len(plain):
         end = words.end(plain, at)
-        if end == at:
-            at += 1
-            continue
-        shown += [text[kept : places[at][1]], HIDDEN]
-        kept = places[end - 1][1] + 1
-        at = end
-    return "".join([*shown, text[kept:]])
+        if end > at:
+            yield places[at][1], places[end - 1][1] + 1
+        at = max(end, at + 1)
 
 
 class _Words:

@@ -45,8 +45,7 @@ def redacted(text: str, body: Mapping[str, Any]) -> str:
     plain = " ".join(unescaped(text[:LONGEST_LOOKED_AT]).split())
     plain = _HASH_LIKE.sub(HIDDEN, _EMAIL_LIKE.sub(HIDDEN, plain))
     sent = (str(v) for path, v in _leaves(body) if path not in SHOWN and v is not None and not isinstance(v, bool))
-    shown = _LETTERS_APART.sub(HIDDEN, _PHONE_LIKE.sub(HIDDEN, without(plain, sent)))
-    return shown[:LONGEST_DETAIL]
+    return without(plain, sent, _PHONE_LIKE, _LETTERS_APART)[:LONGEST_DETAIL]
 
 
 def label(text: str) -> str:

@@ -13,7 +13,6 @@ from airflow_reshape.delivery.outcome import Kind, Outcome
 from airflow_reshape.delivery.privacy import (
     LEAST_USES,
     LONGEST_LOOKED_AT,
-    event_label,
     free_key_hidden,
     label,
     masked,
@@ -21,6 +20,7 @@ from airflow_reshape.delivery.privacy import (
 )
 from airflow_reshape.delivery.repeats import WITH_OTHER_DATA, Repeat
 from airflow_reshape.delivery.server_words import told as words_of
+from airflow_reshape.events.models import EVENT_MODELS
 from airflow_reshape.events.prepared import InvalidLead, PreparedEvent
 from airflow_reshape.events.reasons import REASONS
 
@@ -30,8 +30,8 @@ MOST_ALIKE = 2  # of them with one reason
 MOST_PAYLOADS = 3
 OTHER_STAGES = "(other stages)"
 UNTOLD_STAGES = "(not named here: may be free text)"
-MOST_EVENTS = 50
-OTHER_EVENTS = "(other events)"
+NAMED_BY_ROWS = "(named by rows)"
+"""Events whose names neither the vocabulary nor the configuration holds: a wrongly mapped column may bring persons."""
 # Field names come from columns, but also from the keys of nested data: there may be any number of them.
 MOST_REASONS = 200
 SEVERAL_LEADS = 2
@@ -76,11 +76,13 @@ class Tally:
     :param day_of: the day that an event is counted on, ``YYYY-MM-DD``, from its ``occurred_at`` or None.
     :param failing_skips: reasons for skipping that count as failures; see :attr:`Guards.failing`. Default none.
     :param knows_stage: whether the configuration names a stage, so that it holds no person. Default: it names none.
+    :param configured_events: names of events that the configuration holds. Default none.
     """
 
     day_of: Callable[[datetime | None], str]
     failing_skips: Collection[str] = frozenset()
     knows_stage: Callable[[str], bool] = lambda _: False
+    configured_events: Collection[str] = frozenset()
     read: int = 0
     kinds: Counter[Kind] = field(default_factory=Counter)
     by_event: dict[str, Counter[str]] = field(default_factory=dict)
@@ -134,10 +136,9 @@ class Tally:
         getattr(self, f"_record_{outcome.kind.value}")(outcome)
 
     def _shown_event(self, name: str | None) -> str:
-        if name in self.by_event:
-            return str(name)
-        shown = event_label(name) if name else "(unknown)"
-        return shown if shown in self.by_event or len(self.by_event) < MOST_EVENTS else OTHER_EVENTS
+        if name is None:
+            return "(unknown)"
+        return name if name in EVENT_MODELS or name in self.configured_events else NAMED_BY_ROWS
 
     def _record_stage(self, stage: str | None, outcome: Outcome, name: str | None) -> None:
         if stage is None:
@@ -253,7 +254,12 @@ class Tally:
         if outcome.why == "validate_only" and isinstance(outcome.lead, PreparedEvent):
             self._record_delivered(outcome)
             if len(self.payloads) < MOST_PAYLOADS:
-                self.payloads.append(masked(outcome.lead.body))
+                self.payloads.append(self._payload(outcome.lead))
+
+    def _payload(self, lead: PreparedEvent) -> Any:
+        payload = masked(lead.body)
+        payload["event"]["name"] = self._shown_event(lead.name)
+        return payload
 
     def _record_unsent(self, outcome: Outcome) -> None:
         self.unsent_by[outcome.why or "unsent"] += 1

@@ -205,6 +205,7 @@ class SendPlan:
             lambda at: (at or datetime.now(UTC)).astimezone(zone).date().isoformat(),
             failing_skips=self.guards().failing,
             knows_stage=self._steering.names_stage,
+            configured_events=self._steering.events,
         )
 
     def allows(self, failures: int, read: int) -> bool:

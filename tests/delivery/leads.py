@@ -82,6 +82,7 @@ def sender(transport: Transport, **options: Any) -> tuple[Sender, KeepingTally]:
     tally = KeepingTally(
         failing_skips=options.get("guards", Guards()).failing,
         knows_stage=options.pop("knows_stage", lambda _: False),
+        configured_events=options.pop("configured_events", frozenset()),
     )
     generation: Generation = options.pop("generation", "standard")
     prepare: Callable[[object], Prepared] = options.pop("prepare", builder(generation))

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from airflow_reshape.delivery.guards import Guards
 from airflow_reshape.delivery.outcome import Kind
 from airflow_reshape.delivery.privacy import LONGEST_DETAIL, event_label, label, masked, redacted
 from airflow_reshape.delivery.report import report
-from airflow_reshape.delivery.tally import MOST_EVENTS, MOST_EXAMPLES, MOST_REASONS, MOST_STAGES, UNTOLD_STAGES
+from airflow_reshape.delivery.tally import MOST_EXAMPLES, MOST_REASONS, MOST_STAGES, NAMED_BY_ROWS, UNTOLD_STAGES
 from airflow_reshape.events.rules import GENERATIONS, Generation, Rules
 from airflow_reshape.mapping import EventBuilder, FieldMap, Steering
 from tests.delivery.leads import KeepingTally, lead, send
@@ -324,7 +325,7 @@ def test_reasons_in_free_text_are_counted_and_not_named(notes: list[str]) -> Non
 
 
 def test_wrongly_mapped_columns_neither_show_persons_nor_fill_memory() -> None:
-    many = 2 * max(MOST_EVENTS, MOST_REASONS, MOST_STAGES)
+    many = 2 * max(MOST_REASONS, MOST_STAGES)
     rows: list[Any] = [
         {"event.id": f"e{n}", "event.name": f"{FIRST}.{n}@example.com", "cookies": {f"c{n}": "x"}} for n in range(many)
     ]
@@ -335,11 +336,34 @@ def test_wrongly_mapped_columns_neither_show_persons_nor_fill_memory() -> None:
         sent = send(server.url, rows, prepare=EventBuilder(FieldMap(), Steering(), Rules(generation="webhooks")))
     assert sent.tally.read == 4 * many
     assert markers_in(everything_shown(sent.tally)) == []
-    assert len(sent.tally.by_event) <= MOST_EVENTS + 1
-    assert len(sent.tally.days) <= MOST_EVENTS + 1
+    assert sent.tally.by_event.keys() == {NAMED_BY_ROWS}
+    assert sent.tally.days.keys() == {NAMED_BY_ROWS}
     assert len(sent.tally.stages) <= MOST_STAGES + 1
     assert len(sent.tally.invalid_by) <= MOST_REASONS + 1
     assert len(sent.tally.fields_found) < 30
+
+
+def test_a_name_of_an_event_is_shown_if_the_vocabulary_or_the_configuration_holds_it() -> None:
+    names = ("lead_created", "demo_booked", FIRST, "Ana Marker")
+    rows = [lead(n, **{"event.name": name}) for n, name in enumerate(names, 1)]
+    prepare = EventBuilder(FieldMap(), Steering(), Rules())
+    with scripted() as server:
+        sent = send(server.url, rows, prepare=prepare, configured_events={"demo_booked"})
+        validated = send(server.url, rows, prepare=prepare, guards=Guards(validate_only=True))
+    assert sent.tally.by_event == {
+        "lead_created": {"delivered": 1},
+        "demo_booked": {"delivered": 1},
+        NAMED_BY_ROWS: {"delivered": 2},
+    }
+    for tally in (sent.tally, validated.tally):
+        shown = everything_shown(tally)
+        assert markers_in(shown) == []
+        assert "Ana" not in shown
+    assert [payload["event"]["name"] for payload in validated.tally.payloads] == [
+        "lead_created",
+        NAMED_BY_ROWS,
+        NAMED_BY_ROWS,
+    ]
 
 
 def test_days_are_counted_where_the_lead_happened() -> None:
