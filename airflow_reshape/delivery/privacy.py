@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from airflow_reshape.delivery.hidden_values import HIDDEN, without
+from airflow_reshape.delivery.server_words import WORDS
 from airflow_reshape.delivery.spellings import unescaped
 
 SHOWN = ("event.name", "event.currency", "context.environment", "context.data_source")
@@ -28,10 +29,11 @@ _HASH_LIKE = re.compile(r"(?<![A-Za-z0-9+/_\-])(?:[0-9A-Fa-f]{32,}+|[A-Za-z0-9+/
 # S. O. C., or a name with blanks between its letters.
 _LETTERS_APART = re.compile(r"(?<!\w)\w(?:[ .,'’\-]{1,3}+\w(?!\w)){2,}+")
 _EVENT_NAME_LIKE = re.compile(r"[A-Za-z][\w.\-:]{0,59}", re.ASCII)
-# Names that a program gave. Others, such as "Ana Pop", a person may have.
-_KEY_OF_A_PROGRAM = re.compile(r"[a-z_][a-z0-9_]{0,59}", re.ASCII)
+# Of other keys, such as "Ana Pop" and ana_pop, nobody knows whether a program or a person has that name.
+_KEY_OF_A_PROGRAM = re.compile(r"_?[a-z0-9_]{1,59}", re.ASCII)
 _FREE_KEYS = re.compile(r"(?P<root>(?:event|user)\.properties|cookies|properties)\.(?P<key>.+)", re.DOTALL)
-HIDDEN_KEY = "<key>"
+COOKIES = frozenset(("_ga", "_fbp", "_fbc", "_ttp", "_uetvid", "_gcl_au", "_gcl_aw", "_pin_unauth", "FPID", "FPLC"))
+HIDDEN_KEY = "<key {}>"
 _LOOKS_PERSONAL = "(hidden: looks like a personal value)"
 
 
@@ -88,13 +90,20 @@ def free_key_hidden(field: str) -> str | None:
     :param field: such as ``user.properties.Ana Pop``.
     """
     found = _FREE_KEYS.fullmatch(field[:LONGEST_LOOKED_AT])
-    return f"{found['root']}.{HIDDEN}" if found and not _KEY_OF_A_PROGRAM.fullmatch(found["key"]) else None
+    return f"{found['root']}.{HIDDEN}" if found and not _is_of_a_program(found["key"]) else None
+
+
+def _is_of_a_program(key: str) -> bool:
+    if key in COOKIES:
+        return True
+    parts = key.strip("_").split("_")
+    return bool(_KEY_OF_A_PROGRAM.fullmatch(key)) and all(part in WORDS or part.isdecimal() for part in parts)
 
 
 def masked(body: Any, path: str = "") -> Any:
     """A body to look at: structure, short numbers and the sender's own settings, but no text of a person."""
     if isinstance(body, Mapping):
-        return {_key(path, str(key)): masked(v, f"{path}.{key}" if path else str(key)) for key, v in body.items()}
+        return _masked_mapping(body, path)
     if isinstance(body, list):
         return [masked(item, path) for item in body]
     if body is None or isinstance(body, bool):
@@ -108,8 +117,13 @@ def masked(body: Any, path: str = "") -> Any:
     return f"<{kind}, {len(body)} characters>"
 
 
-def _key(path: str, key: str) -> str:
-    return HIDDEN_KEY if path and free_key_hidden(f"{path}.{key}") else label(key)
+def _masked_mapping(body: Mapping[Any, Any], path: str) -> dict[str, Any]:
+    shown: dict[str, Any] = {}
+    for number, (key, value) in enumerate(body.items(), 1):
+        inner = f"{path}.{key}" if path else str(key)
+        is_hidden = path and free_key_hidden(inner)
+        shown[HIDDEN_KEY.format(number) if is_hidden else label(str(key))] = masked(value, inner)
+    return shown
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

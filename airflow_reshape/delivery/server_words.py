@@ -11,7 +11,8 @@ _FIELDS = (
     "source agent ip url landing page referrer referring override overide type email phone first last country "
     "region city street postal code created at orders total number canceled refunded predicted new customer "
     "analytics personalization marketing products shipping payments coupons lead leads qualified disqualified "
-    "reason"
+    "reason score before after qualification disqualification method criteria met detail stage days pipeline utm "
+    "medium campaign term"
 )
 _RULES = (
     "is are was were be been must not no a the of to for in with without or and than this that it its such one "

@@ -14,9 +14,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from airflow_reshape.delivery.guards import Guards
+from airflow_reshape.delivery.hidden_values import SHORTEST_WITHIN_A_WORD
 from airflow_reshape.delivery.outcome import Kind
 from airflow_reshape.delivery.privacy import LONGEST_DETAIL, event_label, label, masked, redacted
 from airflow_reshape.delivery.report import report
+from airflow_reshape.delivery.spellings import folded
 from airflow_reshape.delivery.tally import MOST_EXAMPLES, MOST_REASONS, MOST_STAGES, NAMED_BY_ROWS, UNTOLD_STAGES
 from airflow_reshape.events.rules import GENERATIONS, Generation, Rules
 from airflow_reshape.mapping import EventBuilder, FieldMap, Steering
@@ -113,7 +115,7 @@ WRITTEN = st.characters(max_codepoint=0x52F, exclude_categories=["Cc"])
 @given(st.text(WRITTEN, min_size=4, max_size=30), st.sampled_from(QUOTINGS))
 def test_a_value_is_found_however_it_is_quoted(value: str, quoting: Any) -> None:
     value = " ".join(value.split())
-    assume(len(value) >= 4)
+    assume(len(folded(value)) >= SHORTEST_WITHIN_A_WORD)
     assume(all(len(c.lower()) == len(c.upper()) == 1 for c in value))  # not ß and the like
     assume(value.upper().lower() == value.lower())
     said = quoting(value)
@@ -144,8 +146,8 @@ def test_a_masked_payload_shows_its_structure_and_no_person(generation: Generati
     assert payload["user"]["email"] == f"<e-mail, {len(EMAIL)} characters>"
     assert payload["user"]["phone"] == "<phone, 12 characters>"
     assert payload["user"]["first_name"] == "<text, 8 characters>"
-    assert payload["user"]["properties"]["cnp"] == "<number, 13 digits>"
-    assert payload["user"]["properties"]["vip"] is True
+    assert "<number, 13 digits>" in payload["user"]["properties"].values()
+    assert True in payload["user"]["properties"].values()
     assert payload["user"].keys() == prepared.body["user"].keys()
 
 

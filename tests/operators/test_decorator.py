@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import traceback
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 from airflow.sdk import DAG, task
 
 from airflow_reshape.decorators.reshape import ReshapeDecoratedOperator, reshape_task
@@ -74,3 +76,66 @@ def test_a_generator_is_sent(sandbox: RunningSandbox, ti: Any) -> None:
     )
     assert operator.execute({"ti": ti})["delivered"] == 25
     assert len(sandbox.received()) == 25
+
+
+PERSON = "Ruxandra Marker"
+
+
+def broken_at_once() -> Any:
+    raise ValueError(PERSON)
+
+
+def broken_later() -> Iterator[dict[str, Any]]:
+    yield {"lead_id": 1, "currency": "EUR"}
+    try:
+        raise KeyError(PERSON)
+    except KeyError as error:
+        raise RuntimeError(f"no page of {PERSON}") from error
+
+
+def fails() -> Iterator[dict[str, Any]]:
+    yield {"lead_id": 1, "currency": "EUR"}
+    raise AirflowFailException(PERSON)
+
+
+def skips() -> Any:
+    raise AirflowSkipException(PERSON)
+
+
+def ran(function: Callable[[], Any], **options: Any) -> str:
+    """The whole traceback of what a task of a function raised."""
+    operator = ReshapeDecoratedOperator(
+        task_id="t", python_callable=function, op_args=[], op_kwargs={}, event="lead_qualified", **options
+    )
+    with pytest.raises(Exception) as raised:  # noqa: PT011  # of any kind
+        operator.execute({})
+    return "".join(traceback.format_exception(raised.value))
+
+
+@pytest.mark.parametrize("function", [broken_at_once, broken_later, fails, skips])
+def test_an_error_of_the_function_shows_its_text_unless_it_is_hidden(
+    sandbox: RunningSandbox, function: Callable[[], Any]
+) -> None:
+    assert PERSON in ran(function)
+    hidden = ran(function, hide_errors=True)
+    assert PERSON not in hidden
+    assert f"in {function.__name__}, line " in hidden
+    assert "test_decorator.py" in hidden
+
+
+@pytest.mark.parametrize(("function", "kind"), [(fails, AirflowFailException), (skips, AirflowSkipException)])
+def test_a_hidden_error_still_says_whether_to_try_again(
+    sandbox: RunningSandbox, function: Callable[[], Any], kind: type[Exception]
+) -> None:
+    operator = ReshapeDecoratedOperator(
+        task_id="t", python_callable=function, op_args=[], op_kwargs={}, event="lead_qualified", hide_errors=True
+    )
+    with pytest.raises(kind) as raised:
+        operator.execute({})
+    assert raised.value.__cause__ is None
+    assert raised.value.__context__ is None
+
+
+def test_leads_before_a_hidden_error_are_sent(sandbox: RunningSandbox) -> None:
+    ran(broken_later, hide_errors=True)
+    assert sandbox.summary()["requests"] == 1
