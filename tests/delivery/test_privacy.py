@@ -115,7 +115,7 @@ WRITTEN = st.characters(max_codepoint=0x52F, exclude_categories=["Cc"])
 @given(st.text(WRITTEN, min_size=4, max_size=30), st.sampled_from(QUOTINGS))
 def test_a_value_is_found_however_it_is_quoted(value: str, quoting: Any) -> None:
     value = " ".join(value.split())
-    assume(len(folded(value)) >= SHORTEST_WITHIN_A_WORD)
+    assume(len(folded(value).strip()) >= SHORTEST_WITHIN_A_WORD)
     assume(all(len(c.lower()) == len(c.upper()) == 1 for c in value))  # not ß and the like
     assume(value.upper().lower() == value.lower())
     said = quoting(value)
