@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from airflow_reshape.delivery.outcome import Kind, Outcome
 from airflow_reshape.delivery.privacy import redacted
+from airflow_reshape.delivery.throttling import ThrottleHistory
 from airflow_reshape.delivery.transport import Answer
 from airflow_reshape.delivery.trouble import Trial
 from airflow_reshape.delivery.verdict import Verdict
@@ -34,6 +35,8 @@ class Pending:
     :param payload: what is sent: the event's body as JSON.
     :param in_doubt: a request went out and its answer is not known.
     :param owned: the ledger gave it to this send.
+    :param explores: it is tried while the server takes a probe and no lead.
+    :param is_parked: it waits to be tried again, and makes room for others.
     """
 
     position: int
@@ -41,8 +44,11 @@ class Pending:
     row: object
     payload: bytes = field(repr=False)
     trial: Trial = field(default_factory=Trial)
+    throttle: ThrottleHistory = field(default_factory=ThrottleHistory)
     in_doubt: bool = False
     owned: bool = False
+    is_parked: bool = False
+    explores: bool = False
 
     @property
     def key(self) -> str | None:
