@@ -291,10 +291,7 @@ class Dispatch:
             answer = await self._transport.post(pending.payload)
             verdict = judge(answer)
             if answer.status in FOR_ALL:
-                whose = self._throttled(pending, answer)
-                end = End.REFUSED if whose in (Pause.OPEN, Pause.ALL) else None
-                is_of_all = whose in (Pause.ALL, Pause.ALL_FOR_NOW)
-                pause = self._throttling.pause_of_all(self._loop.time()) if is_of_all else 0.0
+                end, pause = self._throttled(pending, answer)
                 self._pace.held_back += 1
             else:
                 end = End.TAKEN
@@ -312,19 +309,19 @@ class Dispatch:
         pending.in_doubt = doubted
         return Attempt(request, verdict, answer)
 
-    def _throttled(self, pending: Pending, answer: Answer) -> Pause:
+    def _throttled(self, pending: Pending, answer: Answer) -> tuple[End | None, float]:
+        """What the limits learn of it, and for how many seconds all others wait."""
+        now = self._loop.time()
         asked = self._retry.asked(retry_after_seconds(answer.retry_after, self._now().timestamp()))
-        whose = self._throttling.throttled(
-            pending.position,
-            pending.throttle,
-            self._trouble.begun,
-            self._loop.time(),
-            asked,
-            explores=pending.explores,
+        pause = self._throttling.throttled(
+            pending.position, pending.throttle, self._trouble.begun, now, asked, explores=pending.explores
         )
         if self._throttling.doubts_the_probe:
             self._trouble.doubt_the_probe()
-        return whose
+        end = End.REFUSED if pause in (Pause.OPEN, Pause.ALL) else None
+        if pending is self._probe:
+            return end, asked
+        return end, self._throttling.pause_of_all(now) if pause in (Pause.ALL, Pause.ALL_FOR_NOW) else 0.0
 
     # What follows from a verdict: an outcome, another attempt, or None: it is open.
 
