@@ -24,7 +24,8 @@ from airflow_reshape.delivery.pending import Attempt, Pending
 from airflow_reshape.delivery.refusals import Refusals
 from airflow_reshape.delivery.retry import RetryPolicy, retry_after_seconds
 from airflow_reshape.delivery.stopping import Stopping
-from airflow_reshape.delivery.transport import Transport, TransportFailure
+from airflow_reshape.delivery.throttling import Pause, Throttling
+from airflow_reshape.delivery.transport import Answer, Transport, TransportFailure
 from airflow_reshape.delivery.trouble import Next, Trouble
 from airflow_reshape.delivery.verdict import FOR_ALL, Action, Verdict, judge, judge_failure
 
@@ -33,6 +34,12 @@ OUTAGE_IS_TOLD_AFTER = 5.0
 MOST_UNREADABLE = 1
 """Answers that cannot be read after which an event is tried again."""
 TRIED_AGAIN = (Action.RETRY, Action.BUSY, Action.UNREADABLE)
+EXPLORED_A_SECOND = 50.0
+"""Leads that are tried while the server takes a probe and no lead."""
+MOST_PARKED = 4096
+"""Events that wait to be tried again and hold up no new ones."""
+TAKEN = (Action.DELIVERED, Action.REJECTED)
+"""The server dealt with the event: it works, and so does the connection."""
 STOPS = {Action.STOP_CREDENTIALS: Stop.CREDENTIALS, Action.STOP_CONFIGURATION: Stop.CONFIGURATION}
 
 
@@ -62,8 +69,8 @@ class Dispatch:
     """Sends events, in one event loop.
 
     :param transport: open.
-    :param probe: a body that is no lead's, sent when leads are refused, to find out whether the connection works;
-        None: a connection that is suspected is wrong.
+    :param probe: a body that is no lead's, sent when leads are refused or fail, to find out whether the connection and
+        the server work; None: a connection that is suspected is wrong, and leads probe the server.
     :param room: events that may be here at a time.
     :param record: takes an outcome.
     :param now: current time, aware.
@@ -101,9 +108,13 @@ class Dispatch:
         self._empty.set()
         self._in_flight: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._throttling = Throttling(lambda: limits.restart(self._loop.time()))
+        self._parked = 0
         self._probe: Pending | None = None
         self._probes = 0
-        self._probe_at = float("-inf")
+        self._probe_at = self._explore_at = float("-inf")
+        self._asks_next = probe is not None
+        self._asks_before_blaming = False
         self._refusals: Refusals[Refusal] = Refusals()
         self._asking: asyncio.Task[None] | None = None
         self._follows: dict[Action, Callable[[Pending, Attempt], Outcome | Again | None]] = {
@@ -127,7 +138,7 @@ class Dispatch:
     async def all_settled(self) -> None:
         """Wait until every event taken in has its outcome, but for those that :meth:`decide` is for."""
         await self._empty.wait()
-        if self._refusals and not self._stopping.is_halted():
+        while self._refusals and not self._stopping.is_halted():
             await self._ask()
 
     def decide(self, kind: Kind) -> None:
@@ -164,24 +175,40 @@ class Dispatch:
             return None
         now = self._loop.time()
         due = self._lanes.due_at(now)
-        if due is None:
+        if due is None or self._asking is not None:
             return None
-        at = max(due, self._opens_at(now))
+        asks = self._is_to_ask(now)
+        at = max(now if asks else due, self._opens_at(now))
         if at > now:
             if at != NEVER:
                 self._ring_at(at)
             return None
-        pending = self._lanes.take(now)
+        if asks:
+            self._ask()
+            return None
+        is_outage = self._trouble.is_outage
+        pending = self._lanes.take(now, new_first=is_outage)
         assert pending is not None
-        if self._trouble.is_outage:
+        pending.explores = is_outage and self._trouble.server_works(now)
+        if pending.explores:
+            self._explore_at = now + 1 / EXPLORED_A_SECOND
+        elif is_outage:
             self._probe = pending
         self._pace.retries += pending.trial.attempts > 0
         more_at = self._lanes.due_at(now)
         return pending, self._limits.begin(now, pressed=more_at is not None and more_at <= now)
 
+    def _is_to_ask(self, now: float) -> bool:
+        """Whether a probe that is no lead's is next."""
+        is_down = self._trouble.is_outage and not self._trouble.server_works(now)
+        return (self._asks_next and is_down) or self._asks_before_blaming
+
     def _opens_at(self, now: float) -> float:
         if not self._trouble.is_outage:
             return self._limits.opens_at(now)
+        if self._trouble.server_works(now):
+            is_full = self._limits.in_flight >= self._limits.window.ceiling
+            return NEVER if is_full else max(self._limits.opens_for_a_probe_at(), self._explore_at)
         return NEVER if self._probe is not None else max(self._limits.opens_for_a_probe_at(), self._probe_at)
 
     def _ring_at(self, at: float) -> None:
@@ -229,11 +256,14 @@ class Dispatch:
         if follows is not None:
             self._record(follows)
         self._lanes.done(pending)
-        self._release(1)
+        self._leave([pending])
 
-    def _release(self, count: int) -> None:
-        for _ in range(count):
-            self._room.release()
+    def _leave(self, settled: Sequence[Pending]) -> None:
+        for pending in settled:
+            if pending.is_parked:
+                self._parked -= 1
+            else:
+                self._room.release()
         if not len(self._lanes):
             self._empty.set()
 
@@ -241,13 +271,18 @@ class Dispatch:
         waiting = self._lanes.clear()
         for pending in waiting:
             self._record(pending.unsent(self._stopping.why))
-        self._release(len(waiting))
+        self._leave(waiting)
 
     def _try_again(self, pending: Pending, again: Again) -> None:
-        if self._trouble.is_outage and not again.is_asked_for:
+        now = self._loop.time()
+        if not pending.is_parked and self._parked < MOST_PARKED:
+            pending.is_parked = True
+            self._parked += 1
+            self._room.release()
+        if self._trouble.is_outage and not self._trouble.server_works(now) and not again.is_asked_for:
             self._lanes.again(pending)  # another one is the next probe
         else:
-            self._lanes.later(pending, self._loop.time() + again.delay, not_before=again.is_asked_for)
+            self._lanes.later(pending, now + again.delay, not_before=again.is_asked_for)
 
     async def _attempt(self, pending: Pending, begun: Begun) -> Attempt:
         request = self._trouble.begins()
@@ -260,9 +295,7 @@ class Dispatch:
             answer = await self._transport.post(pending.payload)
             verdict = judge(answer)
             if answer.status in FOR_ALL:
-                end = End.REFUSED
-                asked = retry_after_seconds(answer.retry_after, self._now().timestamp())
-                pause = self._retry.asked(asked)
+                end, pause = self._throttled(pending, answer)
                 self._pace.held_back += 1
             else:
                 end = End.TAKEN
@@ -280,43 +313,62 @@ class Dispatch:
         pending.in_doubt = doubted
         return Attempt(request, verdict, answer)
 
+    def _throttled(self, pending: Pending, answer: Answer) -> tuple[End | None, float]:
+        """What the limits learn of it, and for how many seconds all others wait."""
+        now = self._loop.time()
+        asked = self._retry.asked(retry_after_seconds(answer.retry_after, self._now().timestamp()))
+        pause = self._throttling.throttled(
+            pending.position, pending.throttle, self._trouble.begun, now, asked, explores=pending.explores
+        )
+        if self._throttling.doubts_the_probe:
+            self._trouble.doubt_the_probe()
+        end = End.REFUSED if pause in (Pause.OPEN, Pause.ALL) else None
+        if pending is self._probe:
+            return end, asked
+        return end, self._throttling.pause_of_all(now) if pause in (Pause.ALL, Pause.ALL_FOR_NOW) else 0.0
+
     # What follows from a verdict: an outcome, another attempt, or None: it is open.
 
     def _delivered(self, pending: Pending, attempt: Attempt) -> Outcome:
-        self._works(attempt)
+        self._works(pending, attempt)
         pending.in_doubt = False
         return pending.answered(Kind.DELIVERED, attempt)
 
     def _rejected(self, pending: Pending, attempt: Attempt) -> Outcome:
-        self._works(attempt)
+        self._works(pending, attempt)
         return pending.answered(Kind.REJECTED, attempt, attempt.verdict.reason)
 
     def _unreadable(self, pending: Pending, attempt: Attempt) -> Outcome | Again:
         """It may have been taken, or refused: one more attempt may tell, with the same id. It clears no other lead."""
-        self._heard(attempt)
+        self._heard(pending, attempt)
         pending.in_doubt = True
         pending.unreadable += 1
         if pending.unreadable > MOST_UNREADABLE:
             return pending.answered(Kind.REJECTED, attempt, attempt.verdict.reason)
         return Again(self._retry.delay(pending.trial.attempts, None, self._random), False)
 
-    def _works(self, attempt: Attempt) -> None:
-        self._heard(attempt)
+    def _works(self, pending: Pending, attempt: Attempt) -> None:
+        self._heard(pending, attempt)
         self._decided(self._refusals.taken(attempt.request))
 
-    def _heard(self, attempt: Attempt) -> None:
+    def _heard(self, pending: Pending, attempt: Attempt) -> None:
         """The server is up."""
         trouble, now = self._trouble, self._loop.time()
         since = trouble.since
-        was_outage = since is not None and trouble.is_outage
+        was_outage, was_down = trouble.is_outage, not trouble.server_works(now)
         trouble.succeeded(attempt.request, now)
+        self._throttling.taken(attempt.request, pending.throttle)
         if not trouble.is_outage:  # else it was in flight when the server went down
             self._probes = 0
+            self._asks_next = self._probe_body is not None
             self._pace.paused = False
         if was_outage and since is not None and not trouble.is_outage:
             if now - since > OUTAGE_IS_TOLD_AFTER:
                 self._limits.restart(now)
-            self._lanes.hurry()  # they waited for the server
+            if was_down:
+                self._lanes.hurry()  # they waited for the server
+            else:
+                self._lanes.recall()
 
     def _refused(self, pending: Pending, attempt: Attempt) -> Outcome | None:
         """Open until it is known whose fault it is, unless no server answered."""
@@ -345,8 +397,11 @@ class Dispatch:
         return self._asking
 
     async def _find_out(self) -> None:
-        """Decide the open refusals: by a probe, or without one by what they are."""
+        """Ask once for the server's sake, or until the open refusals are decided."""
         try:
+            if not self._refusals.suspect_connection and len(self._lanes):
+                await self._ask_whether_the_server_works()
+                return
             halt = await self._probed() if self._probe_body is not None else self._unprobed()
             if self._stopping.is_halted():
                 return
@@ -369,34 +424,74 @@ class Dispatch:
 
     async def _probed(self) -> Halt | None:
         """What a probe says: why the connection is wrong, or None."""
-        assert self._probe_body is not None
         started = self._loop.time()
         unreadable = 0
         for probes in itertools.count():
             self._pace.retries += probes > 0
-            try:
-                verdict = judge(await self._transport.post(self._probe_body))
-            except TransportFailure as error:
-                verdict = judge_failure(error.kind)
-            if verdict.action in (Action.DELIVERED, Action.REJECTED):
+            verdict = await self._send_probe()
+            if verdict.action in TAKEN:
                 return None
             unreadable += verdict.action is Action.UNREADABLE
             if unreadable > MOST_UNREADABLE or verdict.action not in TRIED_AGAIN:
                 return self._halt_of(verdict)
             if self._loop.time() - started >= self._trouble.max_outage:
-                return Halt(Stop.OUTAGE, f"the server does not take events: {verdict.reason}")
+                return self._outage(verdict)
             await self._stopping.sleep(self._retry.probe_delay(probes, self._random))
             if self._stopping.is_halted():
                 break
         return None
 
+    async def _ask_whether_the_server_works(self) -> None:
+        self._asks_before_blaming = False
+        verdict = await self._send_probe()
+        now, since = self._loop.time(), self._trouble.since
+        if verdict.action in TAKEN:
+            if self._probes:
+                self._lanes.hurry()  # they waited for the server
+            self._probes = 0
+            self._pace.paused = False
+            return
+        # A lead is the next one: nobody knows whether the server takes probes at all.
+        self._asks_next = False
+        self._put_probe_off(now)
+        self._probes += 1
+        if since is not None and now - since >= self._trouble.max_outage:
+            self._stopping.stop(self._outage(verdict))
+
+    async def _send_probe(self) -> Verdict:
+        assert self._probe_body is not None
+        await self._stopping.sleep(self._limits.opens_for_a_probe_at() - self._loop.time())
+        now, request, pause = self._loop.time(), self._trouble.begins(), 0.0
+        begun = self._limits.begin(now, pressed=False)
+        try:
+            answer = await self._transport.post(self._probe_body)
+            verdict = judge(answer)
+            if answer.status in FOR_ALL:
+                pause = self._retry.asked(retry_after_seconds(answer.retry_after, self._now().timestamp()))
+        except TransportFailure as error:
+            verdict = judge_failure(error.kind)
+        finally:
+            self._limits.ended(begun, None, self._loop.time(), pause)
+        self._trouble.probed(request, self._loop.time(), taken=verdict.action in TAKEN)
+        if verdict.action in TAKEN:
+            self._throttling.probe_taken()
+            self._decided(self._refusals.taken(request))
+        return verdict
+
+    def _outage(self, verdict: Verdict) -> Halt:
+        return Halt(Stop.OUTAGE, f"the server does not take events: {verdict.reason}")
+
+    def _put_probe_off(self, now: float) -> None:
+        since = self._trouble.since
+        self._probe_at = now + self._retry.probe_delay(self._probes, self._random)
+        self._pace.paused |= since is not None and now - since > OUTAGE_IS_TOLD_AFTER
+
     def _failed(self, pending: Pending, attempt: Attempt) -> Outcome | Again:
         verdict, answer, trial, now = attempt.verdict, attempt.answer, pending.trial, self._loop.time()
-        may_be_its_fault = verdict.action is not Action.BUSY
         follows = self._trouble.failed(
             pending.position,
             trial,
-            may_be_its_fault,
+            verdict.action is not Action.BUSY,
             self._retry.most_attempts,
             now,
             attempt.request,
@@ -405,13 +500,14 @@ class Dispatch:
         if follows is Next.GIVE_UP:
             return pending.answered(Kind.REJECTED, attempt, f"gave up: {verdict.reason}")
         if follows is Next.OUTAGE:
-            self._stopping.stop(Halt(Stop.OUTAGE, f"the server does not take events: {verdict.reason}"))
+            self._stopping.stop(self._outage(verdict))
             return pending.unsent(self._stopping.why)
-        if self._trouble.is_outage:
-            self._probe_at = now + self._retry.probe_delay(self._probes, self._random)
-            self._probes += pending is self._probe
-            since = self._trouble.since
-            self._pace.paused |= since is not None and now - since > OUTAGE_IS_TOLD_AFTER
+        if self._trouble.is_outage and not self._trouble.server_works(now):
+            self._put_probe_off(now)
+            if pending is self._probe:
+                self._probes += 1
+                self._asks_next = self._probe_body is not None
+        if trial.charged >= self._retry.most_attempts and not self._trouble.server_works(now):
+            self._asks_before_blaming = self._probe_body is not None
         asked = retry_after_seconds(answer.retry_after, self._now().timestamp()) if answer else None
-        of_this_event = bool(asked) and answer is not None and answer.status not in FOR_ALL
-        return Again(self._retry.delay(trial.attempts, asked, self._random), of_this_event)
+        return Again(self._retry.delay(trial.attempts, asked, self._random), bool(asked))

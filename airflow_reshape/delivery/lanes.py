@@ -27,7 +27,9 @@ class Lanes(Generic[T]):
     def __init__(self) -> None:
         self._behind: dict[Hashable, deque[T]] = {}
         self._ready: deque[T] = deque()
+        self._last: deque[T] = deque()
         self._later: list[tuple[float, int, bool, T]] = []
+        self._was_due = False
         self._numbers = count()
         self._count = 0
 
@@ -46,21 +48,30 @@ class Lanes(Generic[T]):
             self._behind[event.key] = deque()
             self._ready.append(event)
 
-    def take(self, now: float) -> T | None:
-        """The next event that may be sent now, or None; it is to be given back to one of the methods below."""
-        if self._later and self._later[0][0] <= now:
+    def take(self, now: float, *, new_first: bool = False) -> T | None:
+        """The next event that may be sent now, or None; it is to be given back to one of the methods below.
+
+        Those whose time has come take turns with the others, so that many of them do not keep the others waiting.
+
+        :param new_first: those whose time has come wait for the others.
+        """
+        is_due = bool(self._later) and self._later[0][0] <= now
+        if is_due and not (self._ready and (new_first or self._was_due)):
+            self._was_due = True
             return heappop(self._later)[3]
-        return self._ready.popleft() if self._ready else None
+        self._was_due = False
+        waiting = self._ready or self._last
+        return waiting.popleft() if waiting else None
 
     def due_at(self, now: float) -> float | None:
         """When there is an event to take: now, a time to come, or None: when one was added or given back."""
-        if self._ready:
+        if self._ready or self._last:
             return now
         return self._later[0][0] if self._later else None
 
     def again(self, event: T) -> None:
-        """An event taken is to be taken again, after all that are ready."""
-        self._ready.append(event)
+        """An event taken is to be taken again, after all others."""
+        self._last.append(event)
 
     def later(self, event: T, at: float, *, not_before: bool = False) -> None:
         """An event taken is to be taken again at a time to come.
@@ -69,8 +80,14 @@ class Lanes(Generic[T]):
         """
         heappush(self._later, (at, next(self._numbers), not_before, event))
 
+    def recall(self) -> None:
+        """Those that were to be taken after all others are ready."""
+        self._ready.extend(self._last)
+        self._last.clear()
+
     def hurry(self) -> None:
-        """Those that wait for a time to come are ready now."""
+        """Likewise, and those that wait for a time to come are ready now."""
+        self.recall()
         self._ready.extend(event for _, _, not_before, event in sorted(self._later) if not not_before)
         self._later = [entry for entry in self._later if entry[2]]
         heapify(self._later)
@@ -88,9 +105,10 @@ class Lanes(Generic[T]):
 
     def clear(self) -> list[T]:
         """Give out all but those taken, which are still to be given back."""
-        waiting = [*self._ready, *(event for _, _, _, event in self._later)]
+        waiting = [*self._ready, *self._last, *(event for _, _, _, event in self._later)]
         behind = [event for lane in self._behind.values() for event in lane]
         self._ready.clear()
+        self._last.clear()
         self._later.clear()
         for event in waiting:
             if event.key is not None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from airflow_reshape.delivery.outcome import Kind, Outcome
 from airflow_reshape.delivery.privacy import redacted
+from airflow_reshape.delivery.throttling import ThrottleHistory
 from airflow_reshape.delivery.transport import Answer
 from airflow_reshape.delivery.trouble import Trial
 from airflow_reshape.delivery.verdict import Verdict
@@ -35,6 +36,8 @@ class Pending:
     :param in_doubt: a request went out and its answer is not known.
     :param unreadable: answers of success that could not be read.
     :param owned: the ledger gave it to this send.
+    :param explores: it is tried while the server takes a probe and no lead.
+    :param is_parked: it waits to be tried again, and makes room for others.
     """
 
     position: int
@@ -42,9 +45,12 @@ class Pending:
     row: object
     payload: bytes = field(repr=False)
     trial: Trial = field(default_factory=Trial)
+    throttle: ThrottleHistory = field(default_factory=ThrottleHistory)
     in_doubt: bool = False
     unreadable: int = 0
     owned: bool = False
+    is_parked: bool = False
+    explores: bool = False
 
     @property
     def key(self) -> str | None:

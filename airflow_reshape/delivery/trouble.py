@@ -1,9 +1,28 @@
-"""Tells a bad event from a bad server, by what happened to the others. Pure."""
+"""Tells a bad event from a bad server, by what happened to the others. Pure.
+
+====================================================  =========================================================
+What is known when an attempt fails                   It is
+====================================================  =========================================================
+a request that began after the last failure of the    held against the lead: after eight failures, three of
+lead was taken                                        them so, it is rejected
+several leads fail, and none was taken since          an outage, until a probe that is no lead's was taken:
+                                                      nothing begins but a probe now and then
+likewise, and a probe was taken just now              open: leads that were never tried are tried, with a pause
+likewise, and a lead that began after the first       held against the lead, as above
+failure of this one was taken
+likewise, none was taken after it, and no more leads  held against the lead: the server has such leads
+fail so than were rejected before
+nothing was taken for ``max_outage``                  the server's: the rest is unsent
+====================================================  =========================================================
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+
+PROBE_COUNTS_FOR = 2.0
+"""Seconds for which a probe that was taken shows that the server works."""
 
 
 class Next(Enum):
@@ -47,6 +66,8 @@ class Trouble:
     failures_for_outage: int = 3
     failures_for_blame: int = 3
     successes: int = 0
+    rejected: int = 0
+    """Events that were given up, and others were taken after them."""
     since: float | None = None
     """When the first attempt failed after the last success, or that success if a later request had failed; or None."""
     _begun: int = 0
@@ -54,6 +75,8 @@ class Trouble:
     _threshold: int = 3
     _faultless: list[int] = field(default_factory=list)
     _failing: dict[int, int] = field(default_factory=dict)
+    _probe_taken_at: float | None = None
+    _probe_taken: int = 0
 
     @property
     def is_outage(self) -> bool:
@@ -64,6 +87,27 @@ class Trouble:
     def begun(self) -> int:
         """Number of the latest request."""
         return self._begun
+
+    def server_works(self, now: float) -> bool:
+        """Whether it took a probe that is no lead's just now, though it may take no lead.
+
+        :param now: when.
+        """
+        return self._probe_taken_at is not None and now - self._probe_taken_at < PROBE_COUNTS_FOR
+
+    def probed(self, request: int, now: float, *, taken: bool) -> None:
+        """A probe that is no lead's was answered, or was not.
+
+        :param request: its number.
+        :param now: when.
+        """
+        self._probe_taken_at = now if taken else None
+        if taken:
+            self._probe_taken = request
+
+    def doubt_the_probe(self) -> None:
+        """The last probe that was taken shows no longer that the server works."""
+        self._probe_taken_at = None
 
     def begins(self) -> int:
         """A request begins; its number."""
@@ -104,20 +148,21 @@ class Trouble:
         :param in_flight: requests in flight.
         """
         self.since = now if self.since is None else self.since
-        was_outage = self.is_outage
+        was_probe = self.is_outage and not self.server_works(now)
         self._threshold = max(self.failures_for_outage, in_flight // 2)
-        # Only a request that began after the last failure shows that the server worked.
-        trial.blamed += may_be_its_fault and trial.begun is not None and self._latest_success > trial.begun
+        trial.blamed += may_be_its_fault and self._others_were_taken(trial)
+        a_probe_was_taken = trial.begun is not None and self._probe_taken > trial.begun
         trial.begun = self._begun
         if trial.blamed < self.failures_for_blame and request > self._latest_success:
             self._failing[position] = request
         if may_be_its_fault:
-            trial.charged += not was_outage  # else it was a probe, for all
+            trial.charged += not was_probe  # else it was tried for all
             trial.first = request if trial.first is None else trial.first
         elif request > self._latest_success:
             self._faultless.append(request)
-        if may_be_its_fault and trial.charged >= most_attempts and self._is_its_own_fault(trial):
+        if may_be_its_fault and trial.charged >= most_attempts and self._is_its_own_fault(trial, a_probe_was_taken):
             self._failing.pop(position, None)
+            self.rejected += self._is_overtaken(trial)
             self._begin_again(now)
             return Next.GIVE_UP
         return Next.OUTAGE if now - self.since >= self.max_outage else Next.RETRY
@@ -125,7 +170,17 @@ class Trouble:
     def _begin_again(self, now: float) -> None:
         self.since = now if self._failing or self._faultless else None
 
-    def _is_its_own_fault(self, trial: Trial) -> bool:
-        # If nothing that began later was taken, the fault of the last event looks like an outage: nobody is blamed.
-        overtaken = trial.first is not None and self._latest_success > trial.first
-        return trial.blamed >= self.failures_for_blame or (overtaken and len(self._failing) < self.failures_for_outage)
+    def _others_were_taken(self, trial: Trial) -> bool:
+        """Whether the server worked since the last failure: only what began after it can show that."""
+        if trial.begun is None:
+            return False
+        return self._latest_success > trial.begun or (self._probe_taken > trial.begun and self._is_overtaken(trial))
+
+    def _is_overtaken(self, trial: Trial) -> bool:
+        return trial.first is not None and self._latest_success > trial.first
+
+    def _is_its_own_fault(self, trial: Trial, a_probe_was_taken: bool) -> bool:
+        if self._is_overtaken(trial):
+            return trial.blamed >= self.failures_for_blame or len(self._failing) < self.failures_for_outage
+        # The fault of the last leads looks like an outage. They are blamed if as many were before, and not more.
+        return a_probe_was_taken and len(self._failing) <= self.rejected

@@ -34,6 +34,8 @@ class LanesModel(RuleBasedStateMachine):
         self.number = 0
         self.here: list[Item] = []
         self.taken: list[Item] = []
+        self.last: list[Item] = []
+        self.was_due = False
         self.waits: dict[Item, Waiting] = {}
         self.out: list[Item] = []
 
@@ -59,19 +61,27 @@ class LanesModel(RuleBasedStateMachine):
     def time_goes_by(self, seconds: float) -> None:
         self.now += seconds
 
-    @rule()
-    def take(self) -> None:
+    @rule(new_first=st.booleans())
+    def take(self, new_first: bool) -> None:
         ready = self.ready()
-        item = self.lanes.take(self.now)
+        item = self.lanes.take(self.now, new_first=new_first)
         if not ready:
             assert item is None
+            self.was_due = False
             return
         assert item in ready
         due = [one for one in ready if one in self.waits]
-        if due:  # who has waited for a time comes first, the longest overdue before the others
+        others = [one for one in ready if one not in self.waits and one not in self.last]
+        # Who has waited for a time takes turns with the others, the longest overdue first.
+        if due and not (others and (new_first or self.was_due)):
             assert item in due
             assert self.waits[item].at == min(self.waits[one].at for one in due)
+        elif others:
+            assert item in others
+        self.was_due = item in due
         self.waits.pop(item, None)
+        if item in self.last:
+            assert item == self.last.pop(0)
         self.taken.append(item)
 
     @precondition(lambda self: self.taken)
@@ -85,7 +95,14 @@ class LanesModel(RuleBasedStateMachine):
     @precondition(lambda self: self.taken)
     @rule(data=st.data())
     def again(self, data: st.DataObject) -> None:
-        self.lanes.again(self.give_back(data))
+        item = self.give_back(data)
+        self.last.append(item)
+        self.lanes.again(item)
+
+    @rule()
+    def recall(self) -> None:
+        self.last.clear()
+        self.lanes.recall()
 
     @precondition(lambda self: self.taken)
     @rule(data=st.data(), seconds=st.floats(0, 5), not_before=st.booleans())
@@ -97,6 +114,7 @@ class LanesModel(RuleBasedStateMachine):
     @rule()
     def hurry(self) -> None:
         self.waits = {item: wait for item, wait in self.waits.items() if wait.not_before}
+        self.last.clear()
         self.lanes.hurry()
 
     @rule()
@@ -107,6 +125,7 @@ class LanesModel(RuleBasedStateMachine):
             numbers = [item.number for item in given if item.key == key]
             assert numbers == sorted(numbers)
         self.here = list(self.taken)
+        self.last.clear()
         self.waits.clear()
 
     def give_back(self, data: st.DataObject) -> Item:
@@ -129,6 +148,7 @@ class LanesModel(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Nothing is lost, nothing comes twice, and each key's events come in their order."""
+        self.last.clear()
         self.lanes.hurry()
         for item in self.taken:
             self.lanes.again(item)

@@ -119,14 +119,27 @@ def test_retry_after_is_obeyed() -> None:
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_what_a_busy_server_asks_for_is_for_all(status: int) -> None:
+def test_what_a_busy_server_asks_several_leads_for_is_for_all(status: int) -> None:
+    def script(request: Request) -> Reply:
+        return Reply(status, headers={"Retry-After": "1"}) if request.number <= 3 else Reply()
+
+    with scripted(script) as server:
+        sent = send(server.url, leads(9), concurrency=1)
+    assert sent.counts == {"delivered": 9}
+    assert server.ids[:3] == ["e1", "e2", "e3"]
+    assert server.requests[3].at - server.requests[2].at >= 1.0
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_what_a_busy_server_asks_one_lead_for_is_for_that_lead(status: int) -> None:
     def script(request: Request) -> Reply:
         return Reply(status, headers={"Retry-After": "1"}) if request.number == 1 else Reply()
 
     with scripted(script) as server:
         sent = send(server.url, leads(5), concurrency=1)
     assert sent.counts == {"delivered": 5}
-    assert server.requests[1].at - server.requests[0].at >= 1.0
+    assert server.ids == ["e1", "e2", "e3", "e4", "e5", "e1"]
+    assert first_two(server.requests, "e1") >= 1.0
 
 
 def test_what_is_said_about_one_event_is_for_that_event_only() -> None:

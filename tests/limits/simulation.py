@@ -20,11 +20,13 @@ from airflow_reshape.delivery.retry import RetryPolicy
 from airflow_reshape.delivery.stopping import Stopping
 from airflow_reshape.delivery.trouble import Trouble
 from airflow_reshape.events.prepared import PreparedEvent
-from airflow_reshape.events.wire import to_bytes
+from airflow_reshape.events.probe import PROBE_EVENT
+from airflow_reshape.events.wire import to_bytes, to_wire
 from tests.delivery.leads import builder, lead
 from tests.limits.servers import Model
 from tests.limits.simulated_time import SimulatedTime
 
+PROBE = to_bytes(to_wire(PROBE_EVENT, "standard", "dev"))
 EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
 
 
@@ -53,10 +55,12 @@ def simulate(
     max_outage: float = 300.0,
     seed: int = 1,
     keys: Callable[[int], str | None] = lambda n: None,
+    probe: bytes | None = PROBE,
 ) -> Simulated:
     """Send, for so long or so many events.
 
     :param events: how many there are. Default: as many as can be sent in the time.
+    :param probe: a body that is no lead's, or None: leads probe the server.
     """
     run = Simulated(model)
     template = builder()(lead(1))
@@ -83,6 +87,7 @@ def simulate(
             record=run.outcomes.append,
             pace=Pace(),
             room=512,
+            probe=probe,
         )
         dispatches.append(dispatch)
 

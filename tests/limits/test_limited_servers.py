@@ -53,11 +53,12 @@ def test_a_rate_limit_with_retry_after(seconds: float, asked: str) -> None:
 @pytest.mark.parametrize("seconds", [0.02, 0.05, 0.2])
 @pytest.mark.parametrize("rule", HUNDRED_A_SECOND)
 def test_each_refusal_that_asks_for_a_second_costs_one(rule: str, seconds: float) -> None:
-    # Nothing may begin meanwhile, so these cannot reach what they do without; but hardly anything is refused.
+    # Nothing begins meanwhile once several are refused, so these cannot reach what they do without; but hardly anything
+    # is refused.
     model = Model([HUNDRED_A_SECOND[rule]("1")], latency(seconds))
     simulate(model, MINUTE)
     assert model.taken_in(0, MINUTE) >= 0.6 * 100 * MINUTE
-    assert model.refused_share(SETTLED, MINUTE) < 0.01
+    assert model.refused_share(SETTLED, MINUTE) < 0.03
 
 
 @pytest.mark.parametrize("status", [429, 503])

@@ -14,7 +14,7 @@ from airflow_reshape.delivery.halt import Stop
 from airflow_reshape.delivery.outcome import Kind
 from airflow_reshape.delivery.transport import Answer
 from tests.limits.servers import Model
-from tests.limits.simulation import Simulated, simulate
+from tests.limits.simulation import PROBE, Simulated, simulate
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -153,10 +153,13 @@ def test_leads_that_the_server_chokes_on_are_rejected_where_it_takes_others(whic
 
 
 @pytest.mark.parametrize("which", [{20, 21, 40}, {3, 9, 27, 54}])
-def test_three_of_them_left_alone_may_be_an_outage(which: set[int]) -> None:
-    run = simulate(choking(500, which), 3600, events=60)
-    assert kinds(run) == {Kind.DELIVERED: 60 - len(which), Kind.UNSENT: len(which)}
-    run = simulate(choking(500, which), 3600, events=6000)
+@pytest.mark.parametrize(("probe", "alone"), [(PROBE, Kind.REJECTED), (None, Kind.UNSENT)])
+def test_three_of_them_left_alone_may_be_an_outage_unless_a_probe_is_taken(
+    which: set[int], probe: bytes | None, alone: Kind
+) -> None:
+    run = simulate(choking(500, which), 3600, events=60, probe=probe)
+    assert kinds(run) == {Kind.DELIVERED: 60 - len(which), alone: len(which)}
+    run = simulate(choking(500, which), 3600, events=6000, probe=probe)
     assert kinds(run) == {Kind.DELIVERED: 6000 - len(which), Kind.REJECTED: len(which)}
 
 
