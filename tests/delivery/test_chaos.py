@@ -52,7 +52,7 @@ ALL: dict[str, Any] = {
     "seed": 4,  # by which every fault strikes
 }
 PATIENT = RetryPolicy(first_delay=0.002, longest_delay=0.02)
-TIMEOUT = 1.0  # seconds, where requests hang; a loaded machine must get every other one to the server in it
+TIMEOUT = 2.0  # seconds, where requests hang; a loaded machine must get every other one to the server in it
 LONG = 30.0
 COUNT = 200
 LEADS = 60  # several events each, whose order is kept

@@ -93,6 +93,7 @@ class Seen:
     taken: bool = False
     unanswered: bool = False
     refused: bool = False
+    pause: tuple[float, float] = (0.0, 0.0)
 
 
 class Fickle:
@@ -106,7 +107,6 @@ class Fickle:
         self.in_flight: set[int] = set()
         self.begun: list[float] = []
         self.wrong: list[str] = []
-        self.pause = (0.0, 0.0)
         self.works_at = 0.0
         self.halted_at: float | None = None
         self._random = Random(scenario.seed)
@@ -140,7 +140,7 @@ class Fickle:
 
     def _check(self, position: int, seen: Seen, now: float) -> None:
         key, scenario = self.keys[position], self.scenario
-        paused_at, paused_until = self.pause
+        paused_at, paused_until = seen.pause
         in_a_second = sum(now - 1 < at for at in self.begun)
         for what, is_so in {
             "begins twice": position in self.in_flight,
@@ -148,7 +148,7 @@ class Fickle:
             "overtakes one of its key": self._earlier(position),
             "begins above the ceiling": len(self.in_flight) >= scenario.ceiling,
             "begins though it is settled": position in self.settled or seen.taken,
-            "begins in a pause": paused_at + MOMENT < now < paused_until - MOMENT,
+            "begins in its pause": paused_at + MOMENT < now < paused_until - MOMENT,
             "begins after the halt": self.halted_at is not None and now > self.halted_at,
             "begins too early": bool(scenario.rate_limit)
             and in_a_second > (scenario.rate_limit or 0) * (1 + SLACK) + 1 + MOMENT,
@@ -183,8 +183,8 @@ class Fickle:
         if mood in SILENCES:
             seen.unanswered |= mood != "no connection"
             raise TransportFailure(SILENCES[mood])
-        if mood in PAUSES and loop.time() + PAUSES[mood] > self.pause[1]:
-            self.pause = (loop.time(), loop.time() + PAUSES[mood])
+        if mood in PAUSES:
+            seen.pause = (loop.time(), loop.time() + PAUSES[mood])
         if mood in ("taken", "slow", "rejected") and self.halted_at is None:
             self.works_at = loop.time()
         seen.taken |= mood in ("taken", "slow")
