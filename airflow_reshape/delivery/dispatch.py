@@ -266,7 +266,7 @@ class Dispatch:
             pending.in_doubt = doubted or error.sent
             self._pace.unanswered += 1
             end = End.LOST if error.sent else None
-            return Attempt(request, judge_failure(error.kind), None)
+            return Attempt(request, judge_failure(error.kind, error.about), None)
         finally:
             now = self._loop.time()
             # A server that takes nothing tells nothing of how much it takes.
@@ -357,7 +357,7 @@ class Dispatch:
             try:
                 verdict = judge(await self._transport.post(self._probe_body))
             except TransportFailure as error:
-                verdict = judge_failure(error.kind)
+                verdict = judge_failure(error.kind, error.about)
             if verdict.action in (Action.DELIVERED, Action.REJECTED):
                 return None
             if verdict.action not in (Action.RETRY, Action.BUSY):
