@@ -14,6 +14,7 @@ from uuid import uuid4
 from sqlalchemy import Connection, Engine, bindparam, exists, select, update
 
 from airflow_reshape.delivery.ledger.claims import TAKEN, Claim, LedgerFencedError
+from airflow_reshape.delivery.ledger.columns import check_columns
 from airflow_reshape.delivery.ledger.databases import (
     CLOCKS,
     again,
@@ -157,6 +158,7 @@ class LedgerStore:
         :raises LedgerFencedError: a later try of this task lives.
         """
         make_tables(self._engine)
+        check_columns(self._engine)
         make_views(self._engine)
         self._sign_in()
 
