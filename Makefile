@@ -14,7 +14,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONPATH VIRTUAL_ENV
 
-.PHONY: help demo test lint test-mysql crash matrix lowest newest bench bench-quick docs screenshots dist up down lock clean
+.PHONY: help demo test lint test-mysql hostile crash matrix lowest newest bench bench-quick docs screenshots dist up down lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,11 @@ lint: $(venv)/test.stamp  ## ruff, mypy and the import contracts
 
 test-mysql: $(venv)/mysql.stamp  ## install MariaDB through apt and run the SQL tests against it
 	@$(bin)/python -m pytest -m mysql
+
+hostile: $(venv)/mysql.stamp  ## hostile servers, living tries, poolers and failovers at full length, and what each did before
+	@requirements/install-pgbouncer
+	@$(bin)/python -m pytest -m "hostile or pgbouncer"
+	@$(bin)/python -m tests.hostile.figures
 
 crash: $(venv)/test.stamp  ## kill sends a hundred times, with every memory and in a real scheduler, and count what arrived
 	@$(bin)/python -m pytest -m "not mysql" tests/crash tests/ledger/test_overlap.py tests/ledger/test_baseline.py

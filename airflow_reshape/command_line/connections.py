@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Annotated, Any
 
 import typer
 from sqlalchemy import Connection as DatabaseConnection
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from airflow_reshape.command_line.output import fail
+from airflow_reshape.delivery.ledger.columns import blame_columns
 from airflow_reshape.delivery.ledger.lookup import has_ledger
 from airflow_reshape.hooks.ledger import ledger_engine
 from airflow_reshape.hooks.settings import ReshapeSettings, read_settings
@@ -50,10 +52,15 @@ def ledger_of(conn_id: str) -> Iterator[Engine]:
     """The engine of a ledger's database, given back at the end; there may be no ledger in it yet.
 
     :raises ReshapeConfigurationError: it is no database that can keep a ledger.
+    :raises LedgerSchemaError: its tables lack a column.
     """
     engine = ledger_engine(conn_id, stored_connection(conn_id))
     try:
         yield engine
+    except DBAPIError:
+        with suppress(SQLAlchemyError):  # the first error tells more than one of asking why
+            blame_columns(engine)
+        raise
     finally:
         engine.dispose()
 

@@ -6,9 +6,7 @@ import dataclasses
 import logging
 from typing import Any
 
-from rich.markup import escape
-
-from airflow_reshape.command_line.output import console, fail, say
+from airflow_reshape.command_line.output import fail, say, show_json
 from airflow_reshape.delivery.report import CURES
 from airflow_reshape.exceptions import ReshapeFailedLeadsError
 from airflow_reshape.hooks.lead_send import LeadSend
@@ -33,7 +31,7 @@ def send_as_dev(settings: ReshapeSettings, lead: Any, plan: SendPlan) -> None:
         prepared = build(row)
         if body := getattr(prepared, "body", None):
             say("Sending, as a dev event:")
-            console().print_json(data=body)
+            show_json(body)
         return prepared
 
     send = LeadSend(settings, plan, log, prepare, TEST_RETRY)
@@ -41,10 +39,10 @@ def send_as_dev(settings: ReshapeSettings, lead: Any, plan: SendPlan) -> None:
         summary = send.run([[lead]])
     except ReshapeFailedLeadsError:
         for example in send.examples:
-            say(f"[yellow]{example.kind.value}[/]: {escape(example.why)}")
+            say((example.kind.value, "yellow"), f": {example.why}")
         raise
     if summary["skipped"]:
         fail(f"not sent: {', '.join(CURES.get(why, why) for why in summary['skipped_by'])}")
-    say(f"[green]Accepted[/] by {settings.destination.base_url}")
+    say(("Accepted", "green"), f" by {settings.destination.base_url}")
     for problem in summary["left_out_by"]:
-        say(f"[yellow]without[/] {escape(problem)}")
+        say(("without", "yellow"), f" {problem}")

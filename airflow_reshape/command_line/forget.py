@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from sqlalchemy import Engine, RowMapping
 
 from airflow_reshape.command_line.connections import LedgerConnId, ReshapeConnId, ledger_of, reshape_settings
 from airflow_reshape.command_line.lead import timeline_table
 from airflow_reshape.command_line.output import add_row, counted, fail, failures_told, say, show, table
+from airflow_reshape.command_line.visible import visible
 from airflow_reshape.delivery.ledger.digests import Digests
 from airflow_reshape.delivery.ledger.forgetting import is_forgotten
 from airflow_reshape.delivery.ledger.lookup import has_ledger, timeline
@@ -45,7 +45,7 @@ def forget(
             kept = _show_what_is_kept(failures_path, lead) if failures_path else 0
             known = _show_what_is_known(engine, lead, script_id, digests) or kept
             if not yes:
-                typer.confirm(f"Forget lead {lead} at script id {script_id}, for ever?", abort=True)
+                typer.confirm(f"Forget lead {visible(lead)} at script id {script_id}, for ever?", abort=True)
             elif not known and not even_if_unknown:
                 fail("is the id right, with its case? To forget it before it comes, add --even-if-unknown")
             rows = forget_in_ledger(engine, lead, script_id, digests)
@@ -64,7 +64,7 @@ def _show_what_is_kept(path: str, lead: str) -> int:
 
     kept = kept_failures(path, {lead})
     if kept:
-        say(escape(f"failures_path keeps {counted(kept, 'row')} of {lead!r}."))
+        say(f"failures_path keeps {counted(kept, 'row')} of {lead!r}.")
     return kept
 
 
@@ -79,14 +79,14 @@ def _show_what_is_known(engine: Engine, lead: str, script_id: str, digests: Dige
     if rows:
         show(timeline_table(lead, rows))
     elif was_forgotten:
-        say(escape(f"{lead!r} was forgotten before."))
+        say(f"{lead!r} was forgotten before.")
     else:
-        say(escape(f"The ledger knows nothing of {lead!r}. Forgotten, it will not be sent later either."))
+        say(f"The ledger knows nothing of {lead!r}. Forgotten, it will not be sent later either.")
     return bool(rows) or was_forgotten
 
 
 def _tell_removed(lead: str, rows: Sequence[RowMapping]) -> None:
-    say(escape(f"Forgot lead {lead}: {counted(len(rows), 'row')} removed from the ledger."))
+    say(f"Forgot lead {lead}: {counted(len(rows), 'row')} removed from the ledger.")
     sent = [row for row in rows if row["state"] in PERHAPS_SENT]
     if not sent:
         say("Nothing of it was sent, as far as the ledger knows.")

@@ -39,8 +39,8 @@ def timeline_table(lead_id: str, rows: Sequence[RowMapping]) -> Table:
         add_row(
             shown,
             row["settled_at"] or row["claimed_at"],
-            f"{row['event_name']}\n{row['event_id'] or '(no id)'}\n{row['script_id']} {row['environment']}",
-            "\n".join(part for part in (f"{row['state']} {answer(row)}".strip(), requests, lag) if part),
+            (row["event_name"], row["event_id"] or "(no id)", f"{row['script_id']} {row['environment']}"),
+            (f"{row['state']} {answer(row)}".strip(), requests, lag),
             who(row),
         )
     return shown

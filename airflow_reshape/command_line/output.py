@@ -1,4 +1,7 @@
-"""What all commands share of printing: the console, times, failures as a text."""
+"""What all commands share of printing: the console, times, failures as a text.
+
+Whatever a command prints is literal: nothing in it is markup, an emoji's name or a command to the terminal.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,12 @@ import typer
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console, JustifyMethod
-from rich.markup import escape
+from rich.highlighter import JSONHighlighter
 from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
+
+from airflow_reshape.command_line.visible import visible, visible_json
 
 WIDTH_OF_PIPES = 120
 WIDEST = 2_000
@@ -30,9 +36,14 @@ def console() -> Console:
     return Console(highlight=False, width=WIDTH_OF_PIPES if piped else None)
 
 
-def say(text: str = "") -> None:
-    """Print a line, in rich's markup; it is not folded."""
-    console().print(text, soft_wrap=True)
+def say(*parts: str | tuple[str, str], fold: bool = False) -> None:
+    """Print a line.
+
+    :param parts: texts, or texts and their style.
+    :param fold: break it where the console ends.
+    """
+    styled = [(part, "") if isinstance(part, str) else part for part in parts]
+    console().print(Text.assemble(*((visible(text), style) for text, style in styled)), soft_wrap=not fold)
 
 
 def table(title: str, *columns: str, numbers: tuple[str, ...] = (), unbroken: tuple[str, ...] = ()) -> Table:
@@ -41,7 +52,8 @@ def table(title: str, *columns: str, numbers: tuple[str, ...] = (), unbroken: tu
     :param numbers: the columns that are set to the right.
     :param unbroken: the columns whose lines are not broken: ids that somebody may want to copy.
     """
-    made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    styled = Text(visible(title), style="table.title")
+    made = Table(title=styled, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for column in columns:
         justify: JustifyMethod = "right" if column in numbers else "left"
         made.add_column(column, justify=justify, overflow="fold", no_wrap=column in unbroken)
@@ -63,8 +75,13 @@ def show(made: Table) -> None:
 
 
 def add_row(to: Table, *cells: object) -> None:
-    """Add a row of plain values: None is empty, numbers have thousands, and nothing is taken for markup."""
-    to.add_row(*(escape(cell_text(cell)) for cell in cells))
+    """Add a row of plain values: None is empty, numbers have thousands, a tuple has a line for each value."""
+    to.add_row(*(Text("\n".join(_lines(cell))) for cell in cells))
+
+
+def _lines(cell: object) -> list[str]:
+    told = [cell_text(part) for part in (cell if isinstance(cell, tuple) else (cell,))]
+    return [visible(line) for line in told if line]
 
 
 def cell_text(value: object) -> str:
@@ -92,13 +109,13 @@ def answer(row: Any) -> str:
     return reason if reason.startswith(status) else f"{status} {reason}".strip()
 
 
-def who(row: Any) -> str:
-    """Who sent, of a row with ``dag_id``, ``task_id``, ``run_id``, ``map_index`` and ``try_number``."""
+def who(row: Any) -> tuple[str, ...]:
+    """Who sent, in lines, of a row with ``dag_id``, ``task_id``, ``run_id``, ``map_index`` and ``try_number``."""
     if row["dag_id"] is None:
-        return "no task"
+        return ("no task",)
     mapped = f"[{row['map_index']}]" if row["map_index"] not in (None, -1) else ""
     tried = f" try {row['try_number']}" if row["try_number"] is not None else ""
-    return f"{row['dag_id']}.{row['task_id']}{mapped}{tried},\n{row['run_id']}"
+    return f"{row['dag_id']}.{row['task_id']}{mapped}{tried},", str(row["run_id"])
 
 
 def counted(count: int, what: str) -> str:
@@ -142,7 +159,16 @@ def logs_aside(aside: bool = True) -> Iterator[None]:
 
 def print_json(data: Any) -> None:
     """Print JSON for machines; times are ISO 8601, in UTC."""
-    typer.echo(json.dumps(data, default=_jsonable, ensure_ascii=False, indent=2))
+    typer.echo(_as_json(data))
+
+
+def show_json(data: Any) -> None:
+    """Print JSON for persons."""
+    console().print(JSONHighlighter()(_as_json(data)), soft_wrap=True)
+
+
+def _as_json(data: Any) -> str:
+    return visible_json(json.dumps(data, default=_jsonable, ensure_ascii=False, indent=2))
 
 
 def _jsonable(value: Any) -> Any:
@@ -155,7 +181,7 @@ def _jsonable(value: Any) -> Any:
 
 def fail(text: str) -> NoReturn:
     """Say what is wrong, and end with 1."""
-    console().print(f"[red]Failed:[/] {escape(text)}", soft_wrap=True)
+    say(("Failed:", "red"), f" {text}")
     raise typer.Exit(1)
 
 

@@ -13,7 +13,6 @@ from airflow_reshape.command_line.connections import LedgerConnId, reading
 from airflow_reshape.command_line.output import (
     add_row,
     answer,
-    cell_text,
     duration,
     failures_told,
     logs_aside,
@@ -55,7 +54,7 @@ def problems(
         elif counts:
             _show(counts, rows, now, environment)
         else:
-            say(f"[green]No open problems[/] ({environment}).")
+            say(("No open problems", "green"), f" ({environment}).")
     if fail and counts:
         raise typer.Exit(1)
 
@@ -66,13 +65,16 @@ def _show(counts: Mapping[str, int], rows: Sequence[RowMapping], now: datetime, 
     for row in rows:
         add_row(
             shown,
-            f"{cell_text(row['since'])}\n{duration((now - row['since']).total_seconds())} ago",
-            f"{row['problem']}\n{answer(row)}".strip(),
-            f"lead {row['lead_id'] or '(no id)'}\n{row['event_name'] or '(unknown)'} {row['event_id'] or ''}".strip(),
+            (row["since"], f"{duration((now - row['since']).total_seconds())} ago"),
+            (row["problem"], answer(row)),
+            (
+                f"lead {row['lead_id'] or '(no id)'}",
+                f"{row['event_name'] or '(unknown)'} {row['event_id'] or ''}".strip(),
+            ),
             who(row),
         )
     show(shown)
     if sum(counts.values()) > len(rows):
         say(f"{sum(counts.values()) - len(rows):,} more are not listed; see --most.")
     for problem, count in sorted(counts.items()):
-        say(f"[bold]{count:,} {problem}[/]: {CURES[problem]}")
+        say((f"{count:,} {problem}", "bold"), f": {CURES[problem]}")

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import TypeAdapter, ValidationError
-from rich.markup import escape
 
 from airflow_reshape.command_line.comparison import Comparison, Missing
 from airflow_reshape.command_line.connections import (
@@ -90,15 +89,15 @@ def _tell_all(compared: Comparison, missing: Iterator[Missing]) -> int:
         age = f", {_age(compared, each)} old" if each.occurred_at else ""
         event = " ".join(part for part in (each.event_name, each.event_id) if part) or "an event"
         why = f" ({each.why})" if each.why else ""
-        say(escape(f"row {each.row:,}: lead {each.lead_id or '(no id)'}, {event}{age}: no outcome{why}"))
-    say(f"[bold]{counted(compared.read, 'row')}[/], [{'red' if found else 'green'}]{found:,} without an outcome[/]")
+        say(f"row {each.row:,}: lead {each.lead_id or '(no id)'}, {event}{age}: no outcome{why}")
+    say((counted(compared.read, "row"), "bold"), ", ", (f"{found:,} without an outcome", "red" if found else "green"))
     for title, counts in (
         ("with an outcome", compared.by_state),
         ("not to be sent", {CURES.get(why, why): count for why, count in compared.not_to_be_sent.most_common()}),
         ("not in any ledger", {"events without an id": compared.without_id} if compared.without_id else {}),
     ):
         if counts:
-            say(escape(f"  {title}: {' · '.join(f'{name} {count:,}' for name, count in counts.items())}"))
+            say(f"  {title}: {' · '.join(f'{name} {count:,}' for name, count in counts.items())}")
     return found
 
 

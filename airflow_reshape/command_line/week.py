@@ -6,13 +6,11 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from airflow_reshape.command_line.connections import LedgerConnId, reading
 from airflow_reshape.command_line.output import (
     add_row,
     cell_text,
-    console,
     counted,
     duration,
     failures_told,
@@ -55,7 +53,7 @@ def _as_data(told: Figures, environment: str) -> dict[str, Any]:
 
 def _show(told: Figures, environment: str) -> None:
     time = f"{told.since:%Y-%m-%d %H:%M} to {told.until:%Y-%m-%d %H:%M} UTC"
-    say(f"[bold]{time}[/], {environment}: {counted(told.sends, 'send')}")
+    say((time, "bold"), f", {environment}: {counted(told.sends, 'send')}")
     if told.unfinished:
         say(
             f"{counted(told.unfinished, 'send')} more run still or were killed: what they sent counts under New, "
@@ -127,10 +125,10 @@ def _show_counts(told: Figures) -> None:
     oldest = told.oldest_undelivered
     if oldest is not None:
         what = f"{oldest['event_name'] or 'an event'} of lead {oldest['lead_id'] or '(no id)'}"
-        say(f"Oldest undelivered: {escape(what)}, {oldest['problem']} since {cell_text(oldest['since'])}")
+        say(f"Oldest undelivered: {what}, {oldest['problem']} since {cell_text(oldest['since'])}")
 
 
 def _line(title: str, counts: dict[str, int]) -> None:
     if counts:
         told = " · ".join(f"{name} {count:,}" for name, count in counts.items())
-        console().print(f"[bold]{title}[/]: {escape(told)}")
+        say((title, "bold"), f": {told}", fold=True)

@@ -303,7 +303,7 @@ class Dispatch:
             pending.in_doubt = doubted or error.sent
             self._pace.unanswered += 1
             end = End.LOST if error.sent else None
-            return Attempt(request, judge_failure(error.kind), None)
+            return Attempt(request, judge_failure(error.kind, error.about), None)
         finally:
             now = self._loop.time()
             # A server that takes nothing tells nothing of how much it takes.
@@ -469,7 +469,7 @@ class Dispatch:
             if answer.status in FOR_ALL:
                 pause = self._retry.asked(retry_after_seconds(answer.retry_after, self._now().timestamp()))
         except TransportFailure as error:
-            verdict = judge_failure(error.kind)
+            verdict = judge_failure(error.kind, error.about)
         finally:
             self._limits.ended(begun, None, self._loop.time(), pause)
         self._trouble.probed(request, self._loop.time(), taken=verdict.action in TAKEN)

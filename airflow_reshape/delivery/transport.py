@@ -8,14 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
+from urllib.parse import urlsplit
 
 import aiohttp
+from aiohttp.http_exceptions import LineTooLong
 
 from airflow_reshape.delivery.answer_text import decoded_answer
 from airflow_reshape.delivery.hidden_token import TokenFinder
 
 # What the vendor may say in an answer fits in here; more is a wrong host's page.
 LARGEST_ANSWER = 64 * 1024
+# Bytes of one header of an answer. Cookies and policies of proxies may well be longer than the 8 KB of aiohttp.
+LONGEST_HEADER = 64 * 1024
 # A host that does not answer the connection attempt within this will not do so in the rest of the timeout.
 CONNECT_SECONDS = 10.0
 
@@ -70,18 +74,20 @@ class Answer:
 class TransportFailure(Exception):
     """No answer came.
 
-    :param kind: ``connect``, ``name``, ``tls``, ``proxy``, ``certificate`` (nothing was sent), ``timeout``,
-        ``reset`` (sent perhaps).
+    :param kind: ``connect``, ``name``, ``tls``, ``proxy``, ``proxy login``, ``proxy refusal``, ``certificate`` (nothing
+        was sent), ``timeout``, ``reset``, ``headers`` (sent perhaps).
+    :param about: who said so and what, or None.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, about: str | None = None) -> None:
         super().__init__(kind)
         self.kind = kind
+        self.about = about
 
     @property
     def sent(self) -> bool:
         """Whether the request may have reached the server."""
-        return self.kind in ("timeout", "reset")
+        return self.kind in ("timeout", "reset", "headers")
 
 
 class TransportUnusable(Exception):
@@ -134,6 +140,8 @@ class AiohttpTransport:
                 sock_connect=min(CONNECT_SECONDS, self._destination.timeout * 0.8),
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
+            max_line_size=LONGEST_HEADER,
+            max_field_size=LONGEST_HEADER,
         )
         return self
 
@@ -167,7 +175,9 @@ class AiohttpTransport:
                     is_cut=is_cut,
                 )
         except Exception as error:  # noqa: BLE001  # unknown ones are raised on
-            raise TransportFailure(_kind(error)) from None  # its text may quote the request
+            raise TransportFailure(
+                _kind(error), _about(error, self._destination)
+            ) from None  # its text may quote the request
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
@@ -199,13 +209,31 @@ FAILURE_KINDS: tuple[tuple[type[BaseException], str], ...] = (
     (aiohttp.ClientError, "reset"),
     (OSError, "reset"),
 )
+PROXY_IS_BUSY = frozenset({408, 425, 429, *range(500, 600)})
+"""What a proxy answers to CONNECT that may be otherwise soon. The rest is no matter of time."""
 
 
 def _kind(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientHttpProxyError) and error.status not in PROXY_IS_BUSY:
+        return "proxy login" if error.status == 407 else "proxy refusal"
+    if _is_of_long_header(error):
+        return "headers"
     for family, kind in FAILURE_KINDS:
         if isinstance(error, family):
             return kind
     raise error
+
+
+def _is_of_long_header(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, LineTooLong):
+        error = error.__cause__
+    return error is not None
+
+
+def _about(error: Exception, destination: Destination) -> str | None:
+    if not isinstance(error, aiohttp.ClientHttpProxyError) or destination.proxy is None:
+        return None
+    return f"{urlsplit(destination.proxy).netloc.rpartition('@')[2]} answered {error.status}"  # without its login
 
 
 def _tls(destination: Destination) -> ssl.SSLContext | bool:

@@ -72,8 +72,14 @@ FAILURE_TABLE = {
     "name": Verdict(Action.BUSY, "the host's name is not found"),
     "tls": Verdict(Action.BUSY, "no TLS connection: does the host speak https on this port?"),
     "proxy": Verdict(Action.BUSY, "no connection through the proxy: see extra 'proxies'"),
+    "proxy login": Verdict(Action.STOP_CONFIGURATION, "the proxy wants a login: correct extra 'proxies'"),
+    "proxy refusal": Verdict(
+        Action.STOP_CONFIGURATION,
+        "the proxy refuses to connect to the host: have it allowed, or correct extra 'proxies'",
+    ),
     "timeout": Verdict(Action.RETRY, "no answer in time"),
     "reset": Verdict(Action.RETRY, "connection lost"),
+    "headers": Verdict(Action.RETRY, "the answer's headers are longer than 64 KB"),
     "certificate": Verdict(
         Action.STOP_CONFIGURATION, "the server's certificate is not trusted: set ca_path or correct the host"
     ),
@@ -90,9 +96,10 @@ def judge(answer: Answer) -> Verdict:
     return Verdict(Action.RETRY, f"{answer.status} unexpected answer")
 
 
-def judge_failure(kind: str) -> Verdict:
+def judge_failure(kind: str, about: str | None = None) -> Verdict:
     """The verdict on a request that got no answer; see :class:`TransportFailure` for the kinds."""
-    return FAILURE_TABLE[kind]
+    verdict = FAILURE_TABLE[kind]
+    return verdict._replace(reason=f"{verdict.reason} ({about})") if about else verdict
 
 
 def _judge_success(answer: Answer) -> Verdict:

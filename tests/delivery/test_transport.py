@@ -12,17 +12,21 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from airflow_reshape.delivery.halt import Stop
 from airflow_reshape.delivery.transport import (
     LARGEST_ANSWER,
+    LONGEST_HEADER,
     AiohttpTransport,
     Answer,
     Destination,
     TransportFailure,
     TransportUnusable,
+    _about,
 )
+from airflow_reshape.delivery.trouble import Trouble
 from airflow_reshape.sandbox.certificates import CertificateFiles, write_certificates
 from airflow_reshape.sandbox.testing import running_sandbox
 from tests.delivery.leads import TOKEN, destination, leads, send
@@ -80,6 +84,29 @@ def test_a_lost_answer_may_have_been_sent(reply: Reply) -> None:
     with scripted(reply) as server:
         lost = failure(destination(server.url))
     assert (lost.kind, lost.sent) == ("reset", True)
+
+
+@pytest.mark.parametrize("length", [9_000, LONGEST_HEADER - 1_000])
+def test_long_headers_are_read(length: int) -> None:
+    with scripted(Reply(headers={"Set-Cookie": "x" * length, "X-Policy": "y" * length})) as server:
+        assert post(destination(server.url)).status == 200
+
+
+def test_headers_that_are_too_long_are_named_and_the_event_is_in_doubt() -> None:
+    with scripted(Reply(headers={"Set-Cookie": "x" * (LONGEST_HEADER + 1_000)})) as server:
+        lost = failure(destination(server.url))
+        assert (lost.kind, lost.sent) == ("headers", True)
+        sent = send(server.url, leads(1), trouble=Trouble(max_outage=0.5))
+    assert sent.result.halt is not None
+    assert "the answer's headers are longer than 64 KB" in sent.result.halt.why
+    assert (sent.counts, sent.tally.in_doubt) == ({"unsent": 1}, 1)
+
+
+def test_one_answer_with_too_long_headers_costs_no_lead() -> None:
+    too_long = Reply(headers={"Set-Cookie": "x" * (LONGEST_HEADER + 1_000)})
+    with scripted(lambda request: too_long if request.number == 5 else Reply()) as server:
+        assert send(server.url, leads(20), concurrency=2).counts == {"delivered": 20}
+        assert len(server.requests) == 21
 
 
 def test_an_answer_that_never_comes() -> None:
@@ -191,7 +218,7 @@ def test_a_tls_handshake_that_is_cut_off_sent_nothing() -> None:
 class Proxy:
     """A tiny HTTP proxy: tunnels after CONNECT, forwards plain requests."""
 
-    def __init__(self, listener: socket.socket, refuses: bool) -> None:
+    def __init__(self, listener: socket.socket, refuses: int | None) -> None:
         self.heads: list[str] = []
         self.port = listener.getsockname()[1]
         self._listener = listener
@@ -215,8 +242,8 @@ class Proxy:
             head, _, rest = data.partition(b"\r\n\r\n")
             self.heads.append(head.decode())
             method, target, _ = head.decode().split("\r\n")[0].split(" ")
-            if self._refuses:
-                client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+            if self._refuses is not None:
+                client.sendall(f"HTTP/1.1 {self._refuses} Something\r\nContent-Length: 0\r\n\r\n".encode())
                 return
             authority = target if method == "CONNECT" else target.split("/")[2]
             host, _, port = authority.partition(":")
@@ -238,7 +265,7 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
 
 
 @contextmanager
-def proxy(refuses: bool = False) -> Iterator[Proxy]:
+def proxy(refuses: int | None = None) -> Iterator[Proxy]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         running = Proxy(listener, refuses)
         threading.Thread(target=running.serve, daemon=True).start()
@@ -273,15 +300,56 @@ def test_a_proxy_that_is_not_there() -> None:
         assert server.connections == 0
 
 
-def test_a_proxy_that_refuses_the_tunnel(certificates: CertificateFiles) -> None:
-    with scripted(tls=server_tls(certificates.certificate, certificates.key)) as server, proxy(True) as through:
-        lost = failure(destination(server.url, proxy=through.url))
-        assert (lost.kind, lost.sent) == ("proxy", False)
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (407, "proxy login"),
+        *((status, "proxy refusal") for status in (201, 302, 400, 401, 403, 404, 405, 451)),
+        *((status, "proxy") for status in (408, 425, 429, 500, 502, 503, 504)),
+    ],
+)
+def test_a_proxy_that_refuses_the_tunnel(certificates: CertificateFiles, status: int, kind: str) -> None:
+    with scripted(tls=server_tls(certificates.certificate, certificates.key)) as server, proxy(status) as through:
+        lost = failure(destination(server.url, proxy=through.url.replace("//", "//user:secret@")))
+        assert (lost.kind, lost.sent) == (kind, False)
+        assert lost.about == f"127.0.0.1:{through.port} answered {status}"
         assert server.connections == 0
 
 
+@pytest.mark.parametrize(
+    ("status", "stop", "told"),
+    [
+        (407, Stop.CONFIGURATION, "the proxy wants a login: correct extra 'proxies'"),
+        (403, Stop.CONFIGURATION, "the proxy refuses to connect to the host"),
+        (405, Stop.CONFIGURATION, "the proxy refuses to connect to the host"),
+        (502, Stop.OUTAGE, "no connection through the proxy"),
+    ],
+)
+def test_what_a_proxy_says_to_connect_decides_whether_to_wait(
+    certificates: CertificateFiles, status: int, stop: Stop, told: str
+) -> None:
+    with scripted(tls=server_tls(certificates.certificate, certificates.key)) as server, proxy(status) as through:
+        where = destination(server.url, proxy=through.url.replace("//", "//user:secret@"))
+        sent = send(where, leads(20), concurrency=4, trouble=Trouble(0.5 if stop is Stop.OUTAGE else 3_600))
+    halt = sent.result.halt
+    assert halt is not None
+    assert halt.stop is stop
+    assert told in halt.why
+    assert f"(127.0.0.1:{through.port} answered {status})" in halt.why
+    assert "secret" not in halt.why
+    assert sent.counts == {"unsent": sent.tally.read}
+    assert sent.tally.in_doubt == 0
+    assert (len(through.heads) <= 4) is (stop is Stop.CONFIGURATION)
+
+
+def test_an_ipv6_proxy_is_told_without_its_login() -> None:
+    refused = aiohttp.ClientHttpProxyError(None, (), status=407)  # type: ignore[arg-type]
+    where = destination("https://dre2.example.com", proxy="http://user:se@cret@[::1]:3128")
+    assert _about(refused, where) == "[::1]:3128 answered 407"
+
+
 def test_a_proxy_that_wants_a_login_stops_the_send() -> None:
-    with scripted() as server, proxy(True) as through:
+    with scripted() as server, proxy(407) as through:
         sent = send(destination(server.url, proxy=through.url), leads(5), concurrency=1)
         assert server.connections == 0
     assert sent.result.halt is not None

@@ -70,7 +70,10 @@ def test_what_the_server_says_about_a_rejection_is_kept() -> None:
 
 @pytest.mark.parametrize("kind", sorted(FAILURE_TABLE))
 def test_a_request_without_an_answer(kind: str) -> None:
-    expected = {"certificate": Action.STOP_CONFIGURATION, "timeout": Action.RETRY, "reset": Action.RETRY}
+    expected = {
+        **dict.fromkeys(("certificate", "proxy login", "proxy refusal"), Action.STOP_CONFIGURATION),
+        **dict.fromkeys(("timeout", "reset", "headers"), Action.RETRY),
+    }
     assert judge_failure(kind).action is expected.get(kind, Action.BUSY)
 
 

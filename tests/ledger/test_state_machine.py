@@ -55,6 +55,7 @@ class Sending:
 
     :param runs: its process is there.
     :param may_claim: no call of it failed yet.
+    :param expired: its lease ran out; it takes it up again with whatever it does next, unless it was fenced off.
     :param fenced: somebody took over from it: it may settle what it still owns, and nothing else.
     :param held: what it claimed and did not settle, with the server's answer.
     """
@@ -71,9 +72,6 @@ class Sending:
 
     def lives_for(self, other: Sending) -> bool:
         return not (self.ended or self.expired or self.fenced or self.is_earlier_try_of(other))
-
-    def is_fenced_off(self) -> bool:
-        return self.fenced or self.expired
 
     def is_earlier_try_of(self, other: Sending) -> bool:
         return self.run == other.run and self.try_number < other.try_number
@@ -171,8 +169,9 @@ class LedgerMachine(RuleBasedStateMachine):
         sender = self._pick(number)
         if sender is None:
             return
-        assert _is_refused(sender.store.renew) is sender.is_fenced_off()
-        sender.may_claim &= not sender.is_fenced_off()
+        assert _is_refused(sender.store.renew) is sender.fenced
+        sender.may_claim &= not sender.fenced
+        sender.expired &= sender.fenced
 
     @precondition(lambda self: len(self.senders) < 8)
     @rule(number=ANY, run=st.sampled_from(RUNS), answers=st.lists(ANSWERS, max_size=3), ends=st.booleans())
@@ -205,9 +204,8 @@ class LedgerMachine(RuleBasedStateMachine):
                 store.open()
         except Interrupted:
             return None  # before it signed in
-        for other in self.senders:  # those whose lease ran out are fenced off by whoever takes from them
-            if other.run == run and not (other.ended or other.expired):
-                other.fenced = True
+        for other in self.senders:
+            other.fenced |= other.run == run and not other.ended
         sender = Sending(store, run, self.tries[run])
         self.senders.append(sender)
         return sender
@@ -220,7 +218,7 @@ class LedgerMachine(RuleBasedStateMachine):
         fault: Fault | None = None,
         dies: bool = False,
     ) -> None:
-        if sender.is_fenced_off() and not sender.held.keys() >= wanted.keys():
+        if sender.fenced and not sender.held.keys() >= wanted.keys():
             entries = [_entry(name, content, state) for name, content in wanted.items()]
             assert _is_refused(lambda: sender.store.claim(entries))
             sender.may_claim = False
@@ -232,10 +230,12 @@ class LedgerMachine(RuleBasedStateMachine):
         except Interrupted:
             # Each event was claimed or was not; the sender knows of none.
             now = self._stored()
+            sender.expired &= self._has_run_out(sender)
             self._take(sender, wanted, state, [n for n in wanted if expected[n] in TAKEN and now[n] != self._told(n)])
             self._failed(sender, dies)
             return
         assert {name: claims[KEYS[name]] for name in wanted} == expected
+        sender.expired &= self._has_run_out(sender)
         taken = [name for name in wanted if expected[name] in TAKEN]
         self._take(sender, wanted, state, taken)
         if state is State.CLAIMED:
@@ -316,6 +316,11 @@ class LedgerMachine(RuleBasedStateMachine):
             connection.execute(
                 update(senders).where(senders.c.id == sender.store.sender_id).values(lease_until=LONG_AGO)
             )
+
+    def _has_run_out(self, sender: Sending) -> bool:
+        with self.engine.connect() as connection:
+            query = select(senders.c.lease_until).where(senders.c.id == sender.store.sender_id)
+            return connection.scalar(query) == LONG_AGO
 
     def _told(self, name: str) -> tuple[str, str, str] | None:
         row = self.rows.get(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from datetime import datetime, timedelta
 from random import Random
+from typing import Any
 
 import pytest
 from sqlalchemy import select, update
@@ -198,12 +199,72 @@ def test_senders_without_a_task_are_fenced_off_by_their_lease_only(sender: Sende
     assert answer(second, entry("a")) == [Claim.BUSY]
     first.renew()
     run_out(first, new_engine)
-    with pytest.raises(LedgerFencedError, match="its lease ran out"):
-        first.claim([entry("b")])
     assert first.settle([]) == set()
     assert answer(second, entry("a")) == [Claim.TAKEN_OVER]
     with pytest.raises(LedgerFencedError, match="took its events over"):
         first.settle([Settlement(key("a"), State.DELIVERED)])
+
+
+@pytest.mark.parametrize("call", ["renew", "claim"])
+def test_a_lease_that_ran_out_is_taken_up_again_if_nobody_took_over(
+    sender: Senders, new_engine: NewEngine, call: str
+) -> None:
+    slow, other = sender("one"), sender("two")
+    answer(slow, entry("a"))
+    run_out(slow, new_engine)
+    if call == "renew":
+        slow.renew()
+    else:
+        assert answer(slow, entry("b")) == [Claim.OWNED]
+    assert answer(other, entry("a")) == [Claim.BUSY]
+    settle(slow, "a", State.DELIVERED)
+    assert answer(other, entry("a")) == [Claim.ALREADY_SENT]
+
+
+@pytest.mark.parametrize("call", ["renew", "claim"])
+def test_a_lease_that_ran_out_is_not_taken_up_again_after_a_take_over(
+    sender: Senders, new_engine: NewEngine, call: str
+) -> None:
+    slow, other = sender("one"), sender("two")
+    answer(slow, entry("a"), entry("b"))
+    run_out(slow, new_engine)
+    assert answer(other, entry("a")) == [Claim.TAKEN_OVER]
+    with pytest.raises(LedgerFencedError, match="took its events over"):
+        slow.renew() if call == "renew" else slow.claim([entry("c")])
+    assert answer(other, entry("b"), entry("c")) == [Claim.TAKEN_OVER, Claim.OWNED]
+
+
+def test_nor_after_a_later_try_signed_in(sender: Senders, new_engine: NewEngine) -> None:
+    slow = sender(try_number=1)
+    answer(slow, entry("a"))
+    run_out(slow, new_engine)
+    later = sender(try_number=2)
+    with pytest.raises(LedgerFencedError, match="took its events over"):
+        slow.renew()
+    assert answer(later, entry("a")) == [Claim.TAKEN_OVER]
+
+
+def test_who_takes_its_lease_up_while_somebody_takes_over_keeps_its_events(
+    sender: Senders, new_engine: NewEngine
+) -> None:
+    """Between the look at what is free and the taking of it."""
+    slow, dead = sender("one"), sender("two")
+    answer(slow, entry("a"))
+    answer(dead, entry("b"))
+    run_out(slow, new_engine)
+    run_out(dead, new_engine)
+
+    class Interrupted(LedgerStore):
+        def _take_over(self, *seen: Any) -> Any:
+            slow.renew()
+            return super()._take_over(*seen)
+
+    other = Interrupted(new_engine(), "SCRIPT01:prod", SenderIdentity("d", "three", "t", -1, 1), "v1")
+    other.open()
+    assert answer(other, entry("a"), entry("b")) == [Claim.BUSY, Claim.TAKEN_OVER]
+    settle(slow, "a", State.DELIVERED)
+    with pytest.raises(LedgerFencedError, match="took its events over"):
+        dead.renew()
 
 
 def test_an_earlier_try_that_comes_late_does_not_begin(sender: Senders) -> None:

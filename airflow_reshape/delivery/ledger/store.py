@@ -14,6 +14,7 @@ from uuid import uuid4
 from sqlalchemy import Connection, Engine, bindparam, exists, select, update
 
 from airflow_reshape.delivery.ledger.claims import TAKEN, Claim, LedgerFencedError
+from airflow_reshape.delivery.ledger.columns import check_columns
 from airflow_reshape.delivery.ledger.databases import (
     CLOCKS,
     again,
@@ -36,7 +37,6 @@ LEASE = timedelta(seconds=60)
 TIME_TO_NOTICE = timedelta(seconds=3)
 """How long a sender that was fenced off, and did not sign off, may still settle what it had in flight."""
 TAKEN_OVER = "another try of this task, or another send, took its events over"
-RAN_OUT = "its lease ran out, so that others may have taken its events over"
 LATER_TRY = "a later try of this task is sending"
 
 
@@ -157,6 +157,7 @@ class LedgerStore:
         :raises LedgerFencedError: a later try of this task lives.
         """
         make_tables(self._engine)
+        check_columns(self._engine)
         make_views(self._engine)
         self._sign_in()
 
@@ -187,12 +188,14 @@ class LedgerStore:
         if mine.try_number is None or None in (mine.dag_id, mine.run_id, mine.task_id):
             return  # nobody can tell whose tries they are: only leases count
         of_this_task = (senders.c[name].is_not_distinct_from(getattr(mine, name)) for name in TASK)
-        living = connection.execute(
-            select(senders).where(*of_this_task, senders.c.ended_at.is_(None), senders.c.lease_until > now)
-        ).all()
-        if any(other.try_number is not None and other.try_number > mine.try_number for other in living):
+        # Also those whose lease ran out: they could take it up again.
+        others = connection.execute(select(senders).where(*of_this_task, senders.c.ended_at.is_(None))).all()
+        if any(
+            other.try_number is not None and other.try_number > mine.try_number and other.lease_until > now
+            for other in others
+        ):
             raise LedgerFencedError(LATER_TRY)
-        self._fence_off(connection, {other.id for other in living if self._is_earlier_try(other)}, now)
+        self._fence_off(connection, {other.id for other in others if self._is_earlier_try(other)}, now)
 
     def _fence_off(self, connection: Connection, others: Collection[str], now: datetime) -> None:
         """End senders. They did not sign off, so they have no summary: by that they learn what became of them."""
@@ -203,35 +206,37 @@ class LedgerStore:
 
     @again
     def renew(self) -> None:
-        """Say that this sender lives.
+        """Say that this sender lives. A lease that ran out is taken up again, unless somebody took over meanwhile.
 
-        :raises LedgerFencedError: its lease had run out, or others took over.
+        :raises LedgerFencedError: others took over.
         """
         with self._engine.begin() as connection:
-            now = self._now(connection)
-            done = connection.execute(
-                update(senders)
-                .where(senders.c.id == self.sender_id, senders.c.lease_until > now, senders.c.ended_at.is_(None))
-                .values(lease_until=now + self._lease)
-            )
-            if done.rowcount != 1:
-                self._check_alive(self._myself(connection), now)
-                raise LedgerFencedError(TAKEN_OVER)  # the row is well, and was not a moment ago: the clock went back
+            self._renew(connection, self._now(connection))
+
+    def _renew(self, connection: Connection, now: datetime) -> None:
+        # Whoever takes anything over from this sender ends its row in the same transaction.
+        done = connection.execute(
+            update(senders)
+            .where(senders.c.id == self.sender_id, senders.c.ended_at.is_(None))
+            .values(lease_until=now + self._lease)
+        )
+        if done.rowcount != 1:
+            raise LedgerFencedError(TAKEN_OVER)
 
     def _myself(self, connection: Connection) -> Any:
         """How this sender stands in the ledger."""
         return connection.execute(select(*STANDING).where(senders.c.id == self.sender_id)).one_or_none()
 
-    def _check_alive(self, myself: Any, now: datetime) -> None:
-        """See that this sender may go on.
+    def _see_that_it_lives(self, connection: Connection, myself: Any, now: datetime) -> None:
+        """See that this sender may go on, with a lease that runs.
 
-        :param myself: its row; None: it is gone.
+        :param myself: its row, locked; None: it is gone.
         :raises LedgerFencedError: it must not.
         """
         if myself is None or myself.ended_at is not None:
             raise LedgerFencedError(TAKEN_OVER)
-        if myself.lease_until <= now:
-            raise LedgerFencedError(RAN_OUT)
+        if myself.lease_until <= now:  # the database kept it waiting, and nobody took over
+            self._renew(connection, now)
 
     def claim(self, entries: Sequence[Entry]) -> dict[str, Claim]:
         """Claim events; when it returns, the claims are committed, and the events may be sent.
@@ -241,7 +246,7 @@ class LedgerStore:
 
         :param entries: each key once.
         :returns: the answer by key.
-        :raises LedgerFencedError: others took over from this sender, or its lease ran out; nothing was claimed.
+        :raises LedgerFencedError: others took over from this sender; nothing was claimed.
         """
         mine = {entry.key: Claim.BUSY for entry in entries if entry.key in self._held}
         # In one order everywhere, so that two senders never wait for each other.
@@ -309,7 +314,7 @@ class LedgerStore:
         myself = self._locked(connection)
         # A statement of its own, so that it sees what was written while this one waited.
         told, some_are = connection.execute(select(clock(self._engine), exists(select(forgotten.c.digest)))).one()
-        self._check_alive(myself, as_time(told))
+        self._see_that_it_lives(connection, myself, as_time(told))
         if not some_are:
             return as_time(told), set()
         found = self._marked(connection, {digest for entry in entries for digest in entry.tombstones})
@@ -355,7 +360,7 @@ class LedgerStore:
     def _take_over(self, entries: Sequence[Entry], rows: Mapping[str, Any]) -> dict[str, Any]:
         """Take what is free, unless somebody else was quicker; the rows as they are then.
 
-        Whoever had claimed it is fenced off.
+        Whoever had claimed it is fenced off, unless it took its lease up again.
         """
         same_as_seen = (
             (events.c.key == bindparam("seen_key"))
@@ -366,21 +371,30 @@ class LedgerStore:
         with self._engine.begin() as connection:
             myself = self._locked(connection)
             now = self._now(connection)
-            self._check_alive(myself, now)
-            self._fence_off(connection, left_by - {self.sender_id}, now)
-            connection.execute(
-                update(events).where(same_as_seen),
-                [
-                    {
-                        "seen_key": entry.key,
-                        "seen_owner": rows[entry.key].owner,
-                        "seen_state": rows[entry.key].state,
-                        **_without_key(self._row(entry, now)),
-                    }
-                    for entry in entries
-                ],
-            )
+            self._see_that_it_lives(connection, myself, now)
+            living = self._living(connection, left_by - {self.sender_id}, now)
+            self._fence_off(connection, left_by - living - {self.sender_id}, now)
+            free = [entry for entry in entries if rows[entry.key].owner not in living]
+            if free:
+                connection.execute(
+                    update(events).where(same_as_seen),
+                    [
+                        {
+                            "seen_key": entry.key,
+                            "seen_owner": rows[entry.key].owner,
+                            "seen_state": rows[entry.key].state,
+                            **_without_key(self._row(entry, now)),
+                        }
+                        for entry in free
+                    ],
+                )
             return self._rows(connection, [entry.key for entry in entries])
+
+    def _living(self, connection: Connection, ids: Collection[str], now: datetime) -> set[str]:
+        """Those of some senders that may still send; nobody changes any of them until the transaction ends."""
+        query = select(senders).where(senders.c.id.in_(ids)).order_by(senders.c.id).with_for_update()
+        owners = connection.execute(query) if ids else ()
+        return {owner.id for owner in owners if self._may_still_send(owner, now)}
 
     @again
     def settle(self, settlements: Sequence[Settlement]) -> set[str]:
