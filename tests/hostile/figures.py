@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -142,6 +143,35 @@ def persons() -> str:
     return f"{seen} of {len(test_server_words.SPELLINGS)} spellings in the log"
 
 
+def living_tries() -> str:
+    said = []
+    for line in _ran("-m", "tests.ledger.two_tries").splitlines():
+        figures = json.loads(line)
+        if "not here" in figures:
+            said.append(f"{figures['database']} is not here")
+        else:
+            said.append(
+                f"{figures['database']}: {figures['repeated']} of {figures['events']:,} repeated, "
+                f"{figures['most_in_flight']} in flight at most, {figures['lost']} lost, "
+                f"the earlier try ended with {figures['errors'][0]}"
+            )
+    return "; ".join(said)
+
+
+def held(what: str, *tests: str) -> Callable[[], str]:
+    """What tests hold, and how many of them passed."""
+
+    def now() -> str:
+        summary = _ran("-m", "pytest", "-q", "-m", "not crash", *tests).strip().splitlines()[-1]
+        return f"{what}: {summary}"
+
+    return now
+
+
+def _ran(*arguments: str) -> str:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True).stdout
+
+
 def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{count:,} {kind}" for kind, count in counts.items())
 
@@ -177,6 +207,11 @@ FIGURES = (
         refused_leads,
     ),
     Figure("1 the connection is wrong", "stops after the requests in flight", wrong_connections),
+    Figure(
+        "2 two living tries of one task",
+        "4,136 of 6,000 repeated, both green",
+        living_tries,
+    ),
     Figure("3 leads always get 500", "200 ahead of 1,000: 0 delivered in 302 s", failing_leads),
     Figure(
         "4 one lead always gets 429 with Retry-After",
@@ -187,6 +222,46 @@ FIGURES = (
     Figure("6 refusals that are hard to read", "5 of 5 forms counted as delivered", unreadable_answers),
     Figure("7 the server quotes the token", "the whole token in the kept row and the log", tokens),
     Figure("8 the server quotes persons", "12 of 31 spellings in the log", persons),
+    Figure(
+        "9 names in keys, event names and errors",
+        "in the log, the ledger and the traceback",
+        held(
+            "not in log and summary, nor with hide_errors in the traceback",
+            "tests/delivery/test_texts_of_rows.py",
+            "tests/operators/test_decorator.py",
+        ),
+    ),
+    Figure(
+        "10 PgBouncer in transaction mode",
+        "3 of 3 senders side by side failed",
+        held("each event once, with both drivers", "tests/ledger/test_pgbouncer.py"),
+    ),
+    Figure(
+        "11 deadlocks, 14 lost connections",
+        "9 of 12 sends ended; one closed connection ended a send",
+        held("the send goes on", "tests/ledger/test_again.py", "tests/ledger/test_failover.py"),
+    ),
+    Figure(
+        "12 PostgreSQL's isolation",
+        "a claim that waited for forget was granted",
+        held("the lead stays forgotten", "tests/ledger/test_forgetting.py"),
+    ),
+    Figure(
+        "13 values without a plain form",
+        "a new failure every run, or the end of the send",
+        held("known by their digest, and no end", "tests/ledger/test_digests.py"),
+    ),
+    Figure(
+        "15 terminal, proxy, headers, columns",
+        "escape sequences, MarkupError, 407 retried for max_outage, 'connection lost', 'does not answer'",
+        held(
+            "literal; stops; read, or named; named",
+            "tests/command_line/test_hostile_texts.py",
+            "tests/command_line/test_missing_column.py",
+            "tests/delivery/test_transport.py",
+            "tests/ledger/test_columns.py",
+        ),
+    ),
 )
 
 
