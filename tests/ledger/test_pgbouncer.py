@@ -83,11 +83,11 @@ def test_three_senders_send_each_event_once(
 @pytest.mark.parametrize("bouncer", ["transaction"], indirect=True)
 def test_sessions_are_really_shared(bouncer: DatabaseServer) -> None:
     """What the ledger must not do fails here: else this would be no test of it."""
-    with pgbouncer(bouncer, **SHARED | {"default_pool_size": 1, "max_db_connections": 1}) as one_session:
-        with (
-            psycopg.connect(one_session.uri, autocommit=True) as first,
-            psycopg.connect(one_session.uri, autocommit=True) as second,
-        ):
-            first.execute("SELECT 1", prepare=True)
-            with pytest.raises(psycopg.errors.DuplicatePreparedStatement):
-                second.execute("SELECT 1", prepare=True)
+    with (
+        pgbouncer(bouncer, **SHARED | {"default_pool_size": 1, "max_db_connections": 1}) as one_session,
+        psycopg.connect(one_session.uri, autocommit=True) as first,
+        psycopg.connect(one_session.uri, autocommit=True) as second,
+    ):
+        first.execute("SELECT 1", prepare=True)
+        with pytest.raises(psycopg.errors.DuplicatePreparedStatement):
+            second.execute("SELECT 1", prepare=True)
