@@ -19,6 +19,7 @@ from tests.ledger.task import send_as
 
 COUNT = 3_000
 RESTARTS_AT = (800, 1_900)
+MARIADB = (pytest.mark.mysql, pytest.mark.hostile)
 durable_mariadb = partial(mariadb_server, durable=True)
 
 
@@ -27,8 +28,8 @@ durable_mariadb = partial(mariadb_server, durable=True)
     [
         pytest.param(postgres_server, SIGINT, id="postgresql, in order"),
         pytest.param(postgres_server, SIGQUIT, id="postgresql, crashed"),
-        pytest.param(durable_mariadb, SIGTERM, id="mariadb, in order", marks=pytest.mark.mysql),
-        pytest.param(durable_mariadb, SIGKILL, id="mariadb, crashed", marks=pytest.mark.mysql),
+        pytest.param(durable_mariadb, SIGTERM, id="mariadb, in order", marks=MARIADB),
+        pytest.param(durable_mariadb, SIGKILL, id="mariadb, crashed", marks=MARIADB),
     ],
 )
 def test_a_send_goes_on_when_its_ledgers_server_was_restarted(
