@@ -124,9 +124,10 @@ def postgres_server() -> Iterator[DatabaseServer]:
 
 
 @contextmanager
-def mariadb_server() -> Iterator[DatabaseServer]:
+def mariadb_server(*, durable: bool = False) -> Iterator[DatabaseServer]:
     """A MariaDB of its own, which speaks the MySQL protocol.
 
+    :param durable: what was committed outlives a crash, as by MariaDB's own default.
     :raises DatabaseUnavailableError: Debian's ``mariadb-server`` is missing, or the server did not start.
     """
     server, install = _system_program("mariadbd"), _system_program("mariadb-install-db")
@@ -136,8 +137,8 @@ def mariadb_server() -> Iterator[DatabaseServer]:
         data, socket_path = folder / "data", folder / "socket"
         setup = _private_file(
             folder / "setup.sql",
-            f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4;\n"
-            f"CREATE USER {LOGIN}@'127.0.0.1' IDENTIFIED BY '{password}';\n"
+            f"CREATE DATABASE IF NOT EXISTS {DATABASE} CHARACTER SET utf8mb4;\n"
+            f"CREATE USER IF NOT EXISTS {LOGIN}@'127.0.0.1' IDENTIFIED BY '{password}';\n"
             f"GRANT ALL PRIVILEGES ON *.* TO {LOGIN}@'127.0.0.1' WITH GRANT OPTION;\n",
         )
         options = ["--auth-root-authentication-method=normal", "--skip-name-resolve", "--skip-test-db"]
@@ -155,7 +156,7 @@ def mariadb_server() -> Iterator[DatabaseServer]:
                 "--skip-name-resolve",
                 "--default-time-zone=+00:00",
                 "--innodb-buffer-pool-size=64M",
-                "--innodb-flush-log-at-trx-commit=0",
+                f"--innodb-flush-log-at-trx-commit={int(durable)}",
                 f"--init-file={setup}",
             ]
 

@@ -38,7 +38,7 @@ class OutageNotice:
         if self._pace().paused and self._since is None:
             self._since = self._clock()
             patience = "" if self._longest is None else f", for at most {in_words(self._longest)}"
-            self._warn(f"The server takes nothing: all leads wait, and one of them probes it now and then{patience}")
+            self._warn(f"The server takes nothing: all leads wait, and a probe asks it now and then{patience}")
         else:
             self.end()
 

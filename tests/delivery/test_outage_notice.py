@@ -8,7 +8,7 @@ from airflow_reshape.delivery.outage_notice import OutageNotice
 from airflow_reshape.delivery.pace import Pace
 from tests.delivery.clock import Clock
 
-BEGUN = "The server takes nothing: all leads wait, and one of them probes it now and then"
+BEGUN = "The server takes nothing: all leads wait, and a probe asks it now and then"
 
 
 def notice(longest: float | None = None) -> tuple[OutageNotice, Pace, Clock, list[str]]:

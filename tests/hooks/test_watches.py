@@ -154,7 +154,5 @@ def test_an_outage_is_told_while_it_lasts(
     lines = [record for record in caplog.records if OUTAGE.fullmatch(record.getMessage())]
     assert [record.levelname for record in lines] == ["WARNING", "WARNING"]
     begun, over = (record.getMessage() for record in lines)
-    assert (
-        begun == "The server takes nothing: all leads wait, and one of them probes it now and then, for at most 5 min"
-    )
+    assert begun == "The server takes nothing: all leads wait, and a probe asks it now and then, for at most 5 min"
     assert re.fullmatch(r"The server takes leads again, \d+ s after the outage was noticed", over)

@@ -174,16 +174,26 @@ def test_a_claim_that_waited_for_forgetting_sees_the_mark(new_engine: NewEngine,
 
 
 @pytest.mark.parametrize(
-    "driver",
+    ("ledger_connection", "driver"),
     [
-        "postgresql+psycopg2",
-        pytest.param("mysql+pymysql", marks=pytest.mark.mysql),
-        pytest.param("mariadb+pymysql", marks=pytest.mark.mysql),
+        ("postgresql", "psycopg"),
+        ("postgresql", "psycopg2"),
+        pytest.param("mysql", "mysqldb", marks=pytest.mark.mysql),
+        pytest.param("mysql", "pymysql", marks=pytest.mark.mysql),
     ],
+    indirect=["ledger_connection"],
 )
-def test_the_isolation_is_ours(driver: str) -> None:
-    engine = for_ledger(create_engine(f"{driver}://nobody@127.0.0.1/x"))
-    assert engine.get_execution_options()["isolation_level"] == "READ COMMITTED"
+def test_the_isolation_is_ours_on_every_connection(new_engine: NewEngine, driver: str) -> None:
+    made = new_engine()
+    engine = create_engine(made.url.set(drivername=f"{made.dialect.name}+{driver}"), isolation_level="REPEATABLE READ")
+    with engine.connect() as before:
+        assert before.get_isolation_level() == "REPEATABLE READ"
+    for each in (for_ledger(engine), for_ledger(engine), for_ledger(for_ledger(engine))):
+        with each.connect() as one, each.connect() as another:
+            assert {one.get_isolation_level(), another.get_isolation_level()} == {"READ COMMITTED"}
+            another.invalidate()
+            assert another.get_isolation_level() == "READ COMMITTED"
+    engine.dispose()
 
 
 def until_somebody_waits(boss: Engine) -> None:

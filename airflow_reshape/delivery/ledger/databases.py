@@ -10,11 +10,13 @@ from itertools import count
 from random import random
 from time import monotonic, sleep
 from typing import Any, ParamSpec, TypeVar
+from weakref import WeakSet
 
 from sqlalchemy import (
     JSON,
     ColumnElement,
     Connection,
+    Dialect,
     Engine,
     Table,
     Text,
@@ -50,6 +52,8 @@ DEADLOCKS = {"40001", "40P01", 1213, 1205}  # SQLSTATE of PostgreSQL, error numb
 CODES = ("sqlstate", "pgcode")  # where psycopg and psycopg2 keep it
 SECONDS_TO_REPEAT = 10.0
 """How long a transaction is repeated: well below the lease, which nobody renews meanwhile."""
+_read_committed_by: WeakSet[Dialect] = WeakSet()
+"""Those of the engines whose connections are told so."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 1.0
 """Seconds that a pause lasts at most; each lasts a random part of it, so that two senders do not meet again."""
 
@@ -60,14 +64,27 @@ def for_ledger(engine: Engine) -> Engine:
         event.listen(engine, "do_connect", _without_prepared_statements)
         engine.dispose()  # connections that are there already may prepare some
     if engine.dialect.name != "sqlite":
-        # Whatever the database's default is: within one transaction a claim has to see what others have written
-        # meanwhile, and above all the mark of a lead that was forgotten while it waited.
-        return engine.execution_options(isolation_level="READ COMMITTED")
+        _read_committed(engine)
+        return engine
     if not event.contains(engine, "begin", _begin_to_write):
         event.listen(engine, "begin", _begin_to_write)
         event.listen(engine, "connect", _set_up_sqlite)
         engine.dispose()  # connections that are there already were not set up
     return engine
+
+
+def _read_committed(engine: Engine) -> None:
+    """Whatever the database's default is: within one transaction a claim has to see what others have written meanwhile,
+    and above all the mark of a lead that was forgotten while it waited.
+
+    Said to each connection when it is made. As an option of the engine it would be said whenever one is taken from the
+    pool; if that was closed meanwhile, the driver's own error would come through, and nobody would know it for one.
+    """
+    dialect = engine.dialect
+    if dialect not in _read_committed_by:
+        _read_committed_by.add(dialect)
+        event.listen(engine, "connect", lambda made, _: dialect.set_isolation_level(made, "READ COMMITTED"))
+        engine.dispose()  # connections that are there already were not told
 
 
 def clock(engine: Engine) -> Any:

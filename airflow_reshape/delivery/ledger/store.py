@@ -330,6 +330,7 @@ class LedgerStore:
             connection.scalars(select(forgotten.c.digest).where(among(self._engine, forgotten.c.digest, digests)))
         )
 
+    @again
     def forgotten(self, digests: Collection[str]) -> set[str]:
         """Those of some digests under which a lead was forgotten."""
         if not digests:
