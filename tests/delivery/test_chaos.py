@@ -101,10 +101,12 @@ def check(sandbox: RunningSandbox, sent: Sent, hangs: bool) -> None:
     assert sent.counts == {"delivered": COUNT}
     assert sent.tally.read == COUNT
     assert sent.tally.in_doubt == 0
-    assert totals["requests"] == sent.tally.requests
+    # A request that was given up may never have been read, where time is short.
+    assert totals["requests"] <= sent.tally.requests if hangs else totals["requests"] == sent.tally.requests
     assert (totals["distinct_taken"], totals["invalid"]) == (COUNT, 0)
     attempts = {str(o.lead.id): o.attempts for o in sent.tally.outcomes if o.lead}  # type: ignore[union-attr]
-    assert attempts == Counter(one["id"] for one in received)
+    read = Counter(one["id"] for one in received)
+    assert read <= Counter(attempts) if hangs else read == attempts
     # Twice taken is only what was taken without an answer, under the same name and id, and as it was.
     last = {one["id"]: one["seq"] for one in received}
     unanswered = Counter(
