@@ -32,12 +32,17 @@ class Down:
         return self._answer if BEGINS <= now < ENDS else None
 
 
+def slow(in_work: int) -> float:
+    """Answers that take their time: fewer events for the same minute."""
+    return 0.2
+
+
 def of_connections() -> Model:
-    return Model(down=lambda now: BEGINS <= now < ENDS)
+    return Model(latency=slow, down=lambda now: BEGINS <= now < ENDS)
 
 
 def of_status(status: int) -> Model:
-    return Model([Down(status)])
+    return Model([Down(status)], latency=slow)
 
 
 OUTAGES: dict[str, Callable[[], Model]] = {
