@@ -35,6 +35,13 @@ def airflow_dags(sandbox: Any) -> dict[str, Any]:
     subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
     os.environ["AIRFLOW_CONN_RESHAPE_DEFAULT"] = connection(sandbox)
 
+    from airflow import settings
+
+    # A test before this may have opened the database that was removed.
+    settings.dispose_orm()
+    settings.configure_vars()
+    settings.configure_orm()
+
     from airflow.dag_processing.bundles.manager import DagBundlesManager
 
     DagBundlesManager().sync_bundles_to_db()
