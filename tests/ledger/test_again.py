@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -231,6 +232,13 @@ def test_every_call_may_lose_its_connection_while_it_commits(new_engine: NewEngi
     engine.dispose()
 
 
+def until_it_sends(sandbox: RunningSandbox) -> None:
+    """The ledger is open then: closed before, the task ends in a retryable error, and nothing was sent."""
+    deadline = monotonic() + 60
+    while not sandbox.summary()["taken"]:
+        assert monotonic() < deadline
+
+
 @pytest.mark.parametrize("ledger_connection", ["postgresql"], indirect=True)
 def test_a_send_goes_on_after_the_database_closed_its_connections(
     sandbox: RunningSandbox, new_engine: NewEngine
@@ -243,6 +251,7 @@ def test_a_send_goes_on_after_the_database_closed_its_connections(
         nonlocal closed
         for number, lead in enumerate(leads(0, 2_000)):
             if number and number % 400 == 0:
+                until_it_sends(sandbox)
                 with boss.connect() as connection:
                     others = "datname = 'crm' AND pid <> pg_backend_pid()"
                     query = text(f"SELECT COUNT(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE {others}")
